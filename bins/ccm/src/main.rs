@@ -1,0 +1,2 @@
+//! High-availability manager for self-hosted Convex backends.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The shell around the role machine: ports, tasks, shutdown.

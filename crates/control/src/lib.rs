@@ -1,0 +1,1 @@
+//! The NATS micro service of a node: wire types, server, client.

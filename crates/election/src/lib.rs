@@ -1,0 +1,1 @@
+//! A lease with epochs over NATS KV: pure rules and their driver.

@@ -1,0 +1,1 @@
+//! HTTP health probes with verdicts an operator can act on.

@@ -1,0 +1,1 @@
+//! The brain of a node: a pure machine of events and actions.

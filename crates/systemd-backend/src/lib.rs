@@ -1,0 +1,1 @@
+//! systemd units over D-Bus: awaited start and stop, state by signals, cgroup seen empty.

@@ -1,0 +1,125 @@
+//! One real nats-server with JetStream, on a port of its own.
+
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::{nats_server, spawn_bound, wait};
+
+/// How long a server may take to listen.
+const START_WITHIN: Duration = Duration::from_secs(20);
+
+/// A child nats-server; killed and its store removed when dropped.
+#[derive(Debug)]
+pub struct NatsServer {
+    child: Option<Child>,
+    port: u16,
+    dir: TempDir,
+    extra: Vec<String>,
+}
+
+impl NatsServer {
+    /// Starts a server on a free port and waits until it listens.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// [`NatsServer::start`] with further command line arguments (`--user`, `--pass`, `-c`, …).
+    #[must_use]
+    pub fn start_with(extra: &[&str]) -> Self {
+        let dir = tempfile::Builder::new().prefix("ccm-nats-").tempdir().unwrap();
+        let extra = extra.iter().map(|&s| String::from(s)).collect();
+        let mut server = Self { child: None, port: 0, dir, extra };
+        server.launch(-1);
+        server
+    }
+
+    /// The client URL, `nats://127.0.0.1:<port>`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The client port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The server's log file.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.dir.path().join("nats.log")
+    }
+
+    /// SIGKILLs the server; its store stays for [`NatsServer::restart`].
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Stops the server if it runs and starts it again on the same port with the same store.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.launch(i32::from(self.port));
+    }
+
+    fn launch(&mut self, port: i32) {
+        let ports = self.dir.path().join("ports");
+        if ports.exists() {
+            std::fs::remove_dir_all(&ports).unwrap();
+        }
+        std::fs::create_dir(&ports).unwrap();
+        let mut command = Command::new(nats_server());
+        command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]);
+        command.arg(self.dir.path().join("store"));
+        command.arg("--ports_file_dir").arg(&ports).arg("-l").arg(self.log()).args(&self.extra);
+        let child = spawn_bound(&command);
+        let file = ports.join(format!("nats-server_{}.ports", child.id()));
+        self.child = Some(child);
+        self.port = wait::until(START_WITHIN, "nats-server to write its ports file", || {
+            let text = std::fs::read_to_string(&file).ok()?;
+            let (_, rest) = text.split_once("127.0.0.1:")?;
+            rest.split('"').next()?.parse().ok()
+        });
+        wait::until(START_WITHIN, "nats-server to listen", || {
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
+        });
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(30).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("nats-server log, last lines:\n{}\n", tail.join("\n")).as_bytes(),
+            )
+            .ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_killed_server_comes_back_on_its_port() {
+        let mut server = NatsServer::start();
+        let url = server.url();
+        server.kill();
+        assert!(std::net::TcpStream::connect(("127.0.0.1", server.port())).is_err());
+        server.restart();
+        assert_eq!(server.url(), url);
+    }
+}

@@ -1,0 +1,55 @@
+//! Where the real peers are, and children that cannot outlive the test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+fn find(variable: &str, name: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
+        return PathBuf::from(path);
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let own = root.join(".tools/bin").join(name);
+    if own.exists() {
+        return own;
+    }
+    let on_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .map(|dir| dir.join(name))
+        .find(|path| path.exists());
+    on_path.unwrap_or_else(|| panic!("no {name}: run `cargo xtask setup`, or set {variable}"))
+}
+
+/// The `nats-server` binary: `$CCM_NATS_SERVER`, else what `cargo xtask setup` installed, else PATH.
+#[must_use]
+pub fn nats_server() -> PathBuf {
+    find("CCM_NATS_SERVER", "nats-server")
+}
+
+/// The `litestream` binary: `$CCM_LITESTREAM`, else what `cargo xtask setup` installed, else PATH.
+#[must_use]
+pub fn litestream() -> PathBuf {
+    find("CCM_LITESTREAM", "litestream")
+}
+
+/// Spawns `command` so that the kernel kills it when the calling thread ends.
+///
+/// Goes through setpriv(1), which sets the parent-death signal and then becomes the program, so
+/// the child's pid is the program's.
+pub fn spawn_bound(command: &Command) -> Child {
+    let mut bound = Command::new("setpriv");
+    bound.args(["--pdeathsig", "KILL", "--"]);
+    bound.arg(command.get_program()).args(command.get_args());
+    if let Some(dir) = command.get_current_dir() {
+        bound.current_dir(dir);
+    }
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(key, value),
+            None => bound.env_remove(key),
+        };
+    }
+    let log = std::env::var_os("CCM_TEST_LOG_DIR");
+    if log.is_none() {
+        bound.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    }
+    bound.spawn().unwrap_or_else(|e| panic!("could not start {command:?}: {e}"))
+}
