@@ -1,7 +1,7 @@
 //! The port between replication and the object store, and the store's words.
 
+mod mem;
 mod name;
-mod nats;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use ccm_types::{Epoch, NodeId, Txid};
 
-pub use name::{Level, LtxName};
-pub use nats::{NatsStore, NatsStoreConfig};
+pub use mem::MemStore;
+pub use name::{Level, LtxName, NameError};
 
 /// What the store knows of one LTX file without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,14 @@ pub struct FenceRecord {
     pub epoch: Epoch,
     /// The node that moved the fence.
     pub node: NodeId,
+}
+
+impl FenceRecord {
+    /// Whether the fence may not be moved to `epoch` by `node`: only a newer epoch, or the same
+    /// node again, moves it.
+    fn refuses(&self, epoch: Epoch, node: &NodeId) -> bool {
+        self.epoch > epoch || (self.epoch == epoch && self.node != *node)
+    }
 }
 
 /// The right to write under one epoch: what moving the fence returns.
@@ -91,7 +99,9 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The server is too old to enforce the fence.
-    #[error("nats-server {version} cannot enforce the fence (JetStream API level {level}); use 2.11 or later, 2.12 recommended")]
+    #[error(
+        "nats-server {version} cannot enforce the fence (JetStream API level {level}); use 2.11 or later, 2.12 recommended"
+    )]
     ServerTooOld {
         /// The server's version.
         version: String,
