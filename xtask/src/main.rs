@@ -1,2 +1,61 @@
-//! The commands of this repository.
-fn main() {}
+//! The commands of this repository: `cargo xtask <command>`.
+
+mod ci;
+mod setup;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+
+/// The commands of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+enum Cli {
+    /// Install the servers that the tests run against into `.tools/bin`.
+    Setup,
+    /// Set up, then run every test; further arguments go to `cargo test`.
+    Test {
+        /// For `cargo test`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Check layers, sizes, names and words.
+    Tidy,
+    /// Everything the gate runs: test, format, clippy, docs, tidy.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse() {
+        Cli::Setup => setup::run().map(|_| ()),
+        Cli::Test { args } => test::run(&args),
+        Cli::Tidy => tidy::run(),
+        Cli::Ci => ci::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the checkout.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or_else(|| here.to_path_buf(), Path::to_path_buf)
+}
+
+/// Runs a command in the checkout and fails with its own words.
+fn run(command: &mut Command) -> Result<()> {
+    let shown = format!("{command:?}");
+    let status =
+        command.current_dir(root()).status().with_context(|| format!("could not start {shown}"))?;
+    ensure!(status.success(), "{shown} ended with {status}");
+    Ok(())
+}

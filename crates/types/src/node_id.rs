@@ -34,7 +34,8 @@ fn check(text: &str, dots: bool) -> Result<(), IdError> {
     if text.len() > ID_LEN_MAX {
         return Err(IdError::TooLong);
     }
-    let allowed = if dots { "letters, digits, '-', '_' and '.'" } else { "letters, digits, '-' and '_'" };
+    let allowed =
+        if dots { "letters, digits, '-', '_' and '.'" } else { "letters, digits, '-' and '_'" };
     let ok = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || (dots && c == '.');
     match text.chars().find(|&c| !ok(c)) {
         Some(found) => Err(IdError::Character { found, allowed }),

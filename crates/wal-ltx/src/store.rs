@@ -2,6 +2,7 @@
 
 mod mem;
 mod name;
+mod nats;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use ccm_types::{Epoch, NodeId, Txid};
 
 pub use mem::MemStore;
 pub use name::{Level, LtxName, NameError};
+pub use nats::{NatsStore, NatsStoreConfig};
 
 /// What the store knows of one LTX file without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +102,7 @@ pub enum StoreError {
     },
     /// The server is too old to enforce the fence.
     #[error(
-        "nats-server {version} cannot enforce the fence (JetStream API level {level}); use 2.11 or later, 2.12 recommended"
+        "nats-server {version} cannot enforce the fence (API level {level}): use 2.11 or later"
     )]
     ServerTooOld {
         /// The server's version.

@@ -18,7 +18,8 @@ fn find(variable: &str, name: &str) -> PathBuf {
     on_path.unwrap_or_else(|| panic!("no {name}: run `cargo xtask setup`, or set {variable}"))
 }
 
-/// The `nats-server` binary: `$CCM_NATS_SERVER`, else what `cargo xtask setup` installed, else PATH.
+/// The `nats-server` binary: `$CCM_NATS_SERVER`, else what `cargo xtask setup` installed, else
+/// the one on PATH.
 #[must_use]
 pub fn nats_server() -> PathBuf {
     find("CCM_NATS_SERVER", "nats-server")

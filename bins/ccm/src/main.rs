@@ -1,2 +1,0 @@
-//! High-availability manager for self-hosted Convex backends.
-fn main() {}

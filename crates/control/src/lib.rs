@@ -1,1 +1,0 @@
-//! The NATS micro service of a node: wire types, server, client.

@@ -1,1 +1,0 @@
-//! A lease with epochs over NATS KV: pure rules and their driver.

@@ -1,1 +1,0 @@
-//! HTTP health probes with verdicts an operator can act on.

@@ -1,1 +1,0 @@
-//! Node records in NATS KV: typed keys, expiry, watch.

@@ -1,1 +1,0 @@
-//! The brain of a node: a pure machine of events and actions.

@@ -1,0 +1,137 @@
+//! The fence: one message whose sequence every write names, so that the server refuses the
+//! writes of an earlier epoch.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use ccm_types::{Epoch, NodeId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Bucket;
+use super::api::code;
+use crate::store::{Fence, FenceRecord, StoreError};
+
+/// The publish is refused unless the last message of a subject has this sequence …
+const EXPECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
+/// … and this is the subject; without it, the publish's own.
+const EXPECT_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+const ROLLUP: &str = "Nats-Rollup";
+const TTL: &str = "Nats-TTL";
+
+/// Attempts while other writers get in between.
+const ATTEMPTS: u32 = 20;
+/// Between two attempts: grows from the first to the last.
+const PAUSE_MIN: Duration = Duration::from_millis(2);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FenceJson {
+    epoch: Epoch,
+    node: NodeId,
+}
+
+/// The next pause of a series.
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(PAUSE_MAX)
+}
+
+impl Bucket {
+    /// The fence and the sequence of its message, from the stream's leader.
+    pub(super) async fn read_fence(&self) -> Result<Option<(FenceRecord, u64)>, StoreError> {
+        let query = json!({ "last_by_subj": self.layout.fence() });
+        let read = self.api.message(&self.layout.stream, query).await;
+        let Some(message) = read.map_err(|f| self.reading(f, "the fence"))? else {
+            return Ok(None);
+        };
+        let fence: FenceJson = serde_json::from_slice(&message.payload)
+            .map_err(|e| self.layout.foreign(format!("its fence cannot be read: {e}")))?;
+        let record = FenceRecord { epoch: fence.epoch, node: fence.node };
+        Ok(Some((record, message.sequence)))
+    }
+
+    /// Moves the fence by compare-and-set on the message read before.
+    pub(super) async fn move_fence(
+        &self,
+        epoch: Epoch,
+        node: &NodeId,
+    ) -> Result<Fence, StoreError> {
+        let what = || format!("moving the fence to epoch {epoch}");
+        let body = serde_json::to_vec(&FenceJson { epoch, node: node.clone() })
+            .map_err(|e| StoreError::Unavailable { what: what(), source: e.into() })?;
+        let body = Bytes::from(body);
+        let mut pause = PAUSE_MIN;
+        for _ in 0..ATTEMPTS {
+            let found = self.read_fence().await?;
+            if found.as_ref().is_some_and(|(record, _)| record.refuses(epoch, node)) {
+                return Err(StoreError::Fenced { ours: epoch });
+            }
+            let last = found.map_or(0, |(_, sequence)| sequence);
+            let mut headers = HeaderMap::new();
+            headers.insert(EXPECT_SEQUENCE, last.to_string());
+            headers.insert(ROLLUP, "sub");
+            if self.never_expires {
+                headers.insert(TTL, "never");
+            }
+            match self.api.publish(&self.layout.fence(), headers, body.clone()).await {
+                Ok(token) => {
+                    self.seen.fetch_max(token, Ordering::Relaxed);
+                    return Ok(Fence { epoch, token });
+                }
+                Err(failure)
+                    if failure.is(code::WRONG_LAST_SEQUENCE)
+                        || failure.is(code::GUARD_IN_FLIGHT) =>
+                {
+                    tokio::time::sleep(pause).await;
+                    pause = longer(pause);
+                }
+                Err(failure) => return Err(failure.writing(what())),
+            }
+        }
+        Err(StoreError::Ambiguous { what: what() })
+    }
+
+    /// Publishes under the fence. One such publish is in flight at a time: on a replicated
+    /// stream the server refuses a second one until the first is agreed on.
+    pub(super) async fn publish_guarded(
+        &self,
+        fence: Fence,
+        subject: &str,
+        payload: Bytes,
+        what: impl Fn() -> String,
+    ) -> Result<u64, StoreError> {
+        let fenced = || Err(StoreError::Fenced { ours: fence.epoch });
+        if fence.token == 0 {
+            // To the server, 0 means "no message yet": it would pass on a bucket without fence.
+            return fenced();
+        }
+        let busy = |e: tokio::sync::AcquireError| StoreError::Unavailable {
+            what: what(),
+            source: Box::new(e),
+        };
+        let _one = self.guarded.acquire().await.map_err(busy)?;
+        let mut pause = PAUSE_MIN;
+        for _ in 0..ATTEMPTS {
+            let mut headers = HeaderMap::new();
+            headers.insert(EXPECT_SEQUENCE, fence.token.to_string());
+            headers.insert(EXPECT_SUBJECT, self.layout.fence());
+            headers.insert(ROLLUP, "sub");
+            match self.api.publish(subject, headers, payload.clone()).await {
+                Ok(sequence) => {
+                    self.seen.fetch_max(sequence, Ordering::Relaxed);
+                    return Ok(sequence);
+                }
+                Err(failure) if failure.is(code::WRONG_LAST_SEQUENCE) => return fenced(),
+                Err(failure) if failure.is(code::GUARD_IN_FLIGHT) => {
+                    tokio::time::sleep(pause).await;
+                    pause = longer(pause);
+                }
+                Err(failure) => return Err(failure.writing(what())),
+            }
+        }
+        let source = "other guarded writes were in flight all the time".into();
+        Err(StoreError::Unavailable { what: what(), source })
+    }
+}

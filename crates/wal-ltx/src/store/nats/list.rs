@@ -1,0 +1,244 @@
+//! What the bucket holds, as its leader knows it.
+//!
+//! The names come from the leader, in one answer that also gives the stream's state. A second
+//! listing costs one request when nothing has changed, and one more per new file when messages
+//! were only added: then exactly as many messages as the sequence has grown by are there.
+//! Otherwise everything is read again: the bodies in batches from any replica, and what such a
+//! replica lacks from the leader.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Bucket;
+use super::api::{Batch, Failure, StoredMessage, code};
+use super::layout::Meta;
+use crate::store::{LtxInfo, LtxName, StoreError};
+
+/// Metadata messages per batch, and the most bytes of them.
+const BATCH_MESSAGES: usize = 1000;
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Single reads in flight.
+const READS_IN_FLIGHT: usize = 32;
+
+/// More new files than this are read in batches.
+const NEW_FILES_MAX: usize = 16;
+
+/// Pages of subjects (100,000 each) that a bucket may have.
+const SUBJECT_PAGES_MAX: usize = 20;
+
+/// Attempts to find a leader that knows what this node has written.
+const LEADER_ATTEMPTS: u32 = 10;
+const LEADER_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// The objects at one moment of the stream.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    created: String,
+    state: State,
+    /// By subject; `None` for a deleted object.
+    metas: BTreeMap<String, Option<Arc<Meta>>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct State {
+    messages: u64,
+    last_seq: u64,
+    #[serde(default)]
+    subjects: Option<BTreeMap<String, u64>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct InfoReply {
+    created: String,
+    state: State,
+    #[serde(default)]
+    total: usize,
+}
+
+impl Listing {
+    fn files(&self) -> Vec<LtxInfo> {
+        let mut files: Vec<_> = self.metas.values().flatten().map(|m| m.info.clone()).collect();
+        files.sort_by_key(|file| file.name);
+        files
+    }
+
+    /// Whether the stream has only grown since this listing.
+    fn only_grown(&self, info: &InfoReply) -> bool {
+        let (old, new) = (&self.state, &info.state);
+        self.created == info.created
+            && new.last_seq >= old.last_seq
+            && new.messages.checked_sub(old.messages) == Some(new.last_seq - old.last_seq)
+    }
+}
+
+impl Bucket {
+    /// All LTX files, ordered by name.
+    pub(super) async fn list(&self) -> Result<Vec<LtxInfo>, StoreError> {
+        let listing = self.refresh().await?;
+        *self.listing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&listing));
+        Ok(listing.files())
+    }
+
+    /// What the last listing knows of a file; may be out of date.
+    pub(super) fn remembered(&self, name: LtxName) -> Option<Arc<Meta>> {
+        let listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        listing.metas.get(&self.layout.meta(name)).cloned().flatten()
+    }
+
+    /// The metadata of one file from the leader; `None` when it does not exist.
+    pub(super) async fn meta(&self, name: LtxName) -> Result<Option<Meta>, StoreError> {
+        match self.leader_message(json!({ "last_by_subj": self.layout.meta(name) })).await? {
+            Some(message) => Meta::read(&self.layout, &message),
+            None => Ok(None),
+        }
+    }
+
+    async fn leader_message(
+        &self,
+        query: serde_json::Value,
+    ) -> Result<Option<StoredMessage>, StoreError> {
+        let read = self.api.message(&self.layout.stream, query).await;
+        read.map_err(|f| self.reading(f, "the file list"))
+    }
+
+    async fn refresh(&self) -> Result<Arc<Listing>, StoreError> {
+        let known = self.listing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known {
+            let info = self.info(json!({})).await?;
+            if known.only_grown(&info)
+                && let Some(listing) = self.grow(&known, info).await?
+            {
+                return Ok(listing);
+            }
+        }
+        self.list_all().await
+    }
+
+    /// The known listing and the files added since; `None` when they are too many.
+    async fn grow(
+        &self,
+        known: &Arc<Listing>,
+        info: InfoReply,
+    ) -> Result<Option<Arc<Listing>>, StoreError> {
+        let last = info.state.last_seq;
+        let mut next = known.state.last_seq + 1;
+        if next > last {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let mut metas = known.metas.clone();
+        let filter = self.layout.all_metas();
+        for _ in 0..NEW_FILES_MAX {
+            let query = json!({ "seq": next, "next_by_subj": filter });
+            if let Some(message) = self.leader_message(query).await? {
+                next = message.sequence + 1;
+                let meta = Meta::read(&self.layout, &message)?;
+                metas.insert(message.subject, meta.map(Arc::new));
+            } else {
+                next = last + 1;
+            }
+            if next > last {
+                let listing = Listing { created: info.created, state: info.state, metas };
+                return Ok(Some(Arc::new(listing)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn list_all(&self) -> Result<Arc<Listing>, StoreError> {
+        let info = self.subjects().await?;
+        let names = info.state.subjects.clone().unwrap_or_default();
+        let mut metas = BTreeMap::new();
+        for message in self.meta_batches(names.len()).await? {
+            // Beyond the leader's answer it is new, in it it counts, before it it is deleted.
+            if message.sequence > info.state.last_seq || names.contains_key(&message.subject) {
+                let meta = Meta::read(&self.layout, &message)?;
+                metas.insert(message.subject, meta.map(Arc::new));
+            }
+        }
+        let missing: Vec<_> = names.into_keys().filter(|n| !metas.contains_key(n)).collect();
+        let reads = missing.into_iter().map(|subject| async {
+            let message = self.leader_message(json!({ "last_by_subj": subject })).await?;
+            let read = message.map(|m| Meta::read(&self.layout, &m)).transpose()?;
+            Ok::<_, StoreError>((subject, read.flatten().map(Arc::new)))
+        });
+        let late: Vec<_> =
+            stream::iter(reads).buffer_unordered(READS_IN_FLIGHT).try_collect().await?;
+        metas.extend(late);
+        let state = State { subjects: None, ..info.state };
+        Ok(Arc::new(Listing { created: info.created, state, metas }))
+    }
+
+    /// All metadata messages that some replica has.
+    async fn meta_batches(&self, expected: usize) -> Result<Vec<StoredMessage>, StoreError> {
+        let filter = self.layout.all_metas();
+        let mut messages: Vec<StoredMessage> = Vec::with_capacity(expected);
+        let mut seq = 1;
+        // Bounded: every round but the last brings at least one message.
+        while messages.len() < expected {
+            let batch =
+                Batch { seq, next_by_subj: &filter, batch: BATCH_MESSAGES, max_bytes: BATCH_BYTES };
+            let read = self.api.batch(&self.layout.stream, &batch).await;
+            let read = match read {
+                Ok(read) => read,
+                Err(Failure::NotSent(_)) => break,
+                Err(failure) => return Err(self.reading(failure, "the file list")),
+            };
+            let Some(last) = read.last() else { break };
+            seq = last.sequence + 1;
+            messages.extend(read);
+        }
+        Ok(messages)
+    }
+
+    /// The stream's state with the subject of every metadata message.
+    async fn subjects(&self) -> Result<InfoReply, StoreError> {
+        let filter = self.layout.all_metas();
+        let mut info = self.info(json!({ "subjects_filter": filter })).await?;
+        let mut subjects = info.state.subjects.take().unwrap_or_default();
+        for _ in 0..SUBJECT_PAGES_MAX {
+            if subjects.len() >= info.total {
+                break;
+            }
+            let query = json!({ "subjects_filter": filter, "offset": subjects.len() });
+            let more = self.info(query).await?.state.subjects.unwrap_or_default();
+            if more.is_empty() {
+                break;
+            }
+            subjects.extend(more);
+        }
+        info.state.subjects = Some(subjects);
+        Ok(info)
+    }
+
+    /// The stream's state from a leader that has everything this node has written.
+    async fn info(&self, query: serde_json::Value) -> Result<InfoReply, StoreError> {
+        let operation = format!("STREAM.INFO.{}", self.layout.stream);
+        let seen = self.seen.load(Ordering::Relaxed);
+        for _ in 0..LEADER_ATTEMPTS {
+            let info: InfoReply = match self.api.call(&operation, &query).await {
+                Ok(info) => info,
+                Err(failure) => return Err(self.reading(failure, "the file list")),
+            };
+            if info.state.last_seq >= seen {
+                return Ok(info);
+            }
+            tokio::time::sleep(LEADER_PAUSE).await;
+        }
+        let source = format!("the stream's leader does not know message {seen} yet").into();
+        Err(StoreError::Unavailable { what: String::from("the file list"), source })
+    }
+
+    /// The error for a failed read of `what`.
+    pub(super) fn reading(&self, failure: Failure, what: &str) -> StoreError {
+        if failure.is(code::STREAM_NOT_FOUND) {
+            return self.layout.foreign("it does not exist");
+        }
+        failure.reading(format!("{what} of bucket {}", self.layout.bucket))
+    }
+}

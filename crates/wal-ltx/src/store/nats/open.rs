@@ -1,0 +1,164 @@
+//! Opening a bucket: the server must be able to enforce the fence, and the bucket must be one
+//! of LTX files.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use super::api::{Api, code};
+use super::layout::Layout;
+use super::{Bucket, NatsStoreConfig};
+use crate::store::StoreError;
+
+/// The JetStream API level of nats-server 2.11, the first to honour the fence.
+const API_LEVEL_MIN: u64 = 1;
+
+/// Bytes per chunk, as the object store clients write them.
+const CHUNK_LEN: usize = 128 * 1024;
+
+/// Room for subject and protocol in a message when the server's limit is small.
+const MESSAGE_OVERHEAD: usize = 4096;
+
+#[derive(Debug, Deserialize)]
+struct AccountReply {
+    #[serde(default)]
+    api: ApiState,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ApiState {
+    #[serde(default)]
+    level: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamReply {
+    config: StreamConfig,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamConfig {
+    #[serde(default)]
+    subjects: Vec<String>,
+    #[serde(default)]
+    retention: String,
+    #[serde(default)]
+    max_age: u64,
+    #[serde(default)]
+    sealed: bool,
+    #[serde(default)]
+    deny_purge: bool,
+    #[serde(default)]
+    allow_rollup_hdrs: bool,
+    #[serde(default)]
+    allow_msg_ttl: bool,
+}
+
+impl Bucket {
+    pub(super) async fn open(
+        client: async_nats::Client,
+        config: NatsStoreConfig,
+    ) -> Result<Self, StoreError> {
+        let info = client.server_info();
+        let room = info.max_payload.saturating_sub(MESSAGE_OVERHEAD);
+        let chunk_len = if room == 0 { CHUNK_LEN } else { CHUNK_LEN.min(room) };
+        let layout = Layout::new(&config.bucket);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if config.bucket.is_empty() || !config.bucket.chars().all(allowed) {
+            return Err(layout.foreign("its name is not one for a bucket"));
+        }
+        let mut bucket = Self {
+            api: Api { client, timeout: config.timeout },
+            layout,
+            chunk_len,
+            never_expires: false,
+            guarded: Semaphore::new(1),
+            seen: AtomicU64::new(0),
+            listing: Mutex::new(None),
+        };
+        bucket.check_server(&info.version).await?;
+        let stream = bucket.stream(&config).await?;
+        bucket.check_stream(&stream)?;
+        bucket.never_expires = stream.max_age > 0 && stream.allow_msg_ttl;
+        bucket.list().await?;
+        Ok(bucket)
+    }
+
+    async fn check_server(&self, version: &str) -> Result<(), StoreError> {
+        let account: AccountReply =
+            self.api.call("INFO", &json!({})).await.map_err(|f| f.reading("JetStream"))?;
+        let level = account.api.level;
+        if level < API_LEVEL_MIN {
+            return Err(StoreError::ServerTooOld { version: String::from(version), level });
+        }
+        Ok(())
+    }
+
+    /// The bucket's stream, created if it is not there and may be.
+    async fn stream(&self, config: &NatsStoreConfig) -> Result<StreamConfig, StoreError> {
+        let operation = format!("STREAM.INFO.{}", self.layout.stream);
+        match self.api.call::<StreamReply>(&operation, &json!({})).await {
+            Ok(reply) => return Ok(reply.config),
+            Err(failure) if failure.is(code::STREAM_NOT_FOUND) && config.create => {}
+            Err(failure) => return Err(self.reading(failure, "the stream")),
+        }
+        let what = || format!("creating bucket {}", self.layout.bucket);
+        match self.create(config).await {
+            Ok(reply) => Ok(reply.config),
+            // Another node was faster.
+            Err(failure) if failure.is(code::STREAM_NAME_IN_USE) => {
+                let reply: StreamReply = self
+                    .api
+                    .call(&operation, &json!({}))
+                    .await
+                    .map_err(|f| self.reading(f, "the stream"))?;
+                Ok(reply.config)
+            }
+            Err(failure) => Err(failure.writing(what())),
+        }
+    }
+
+    async fn create(&self, config: &NatsStoreConfig) -> Result<StreamReply, super::api::Failure> {
+        let max_age = config.max_age.unwrap_or(Duration::ZERO);
+        let request = json!({
+            "name": self.layout.stream,
+            "subjects": [self.layout.all_chunks(), self.layout.all_metas()],
+            "retention": "limits",
+            "discard": "new",
+            "storage": "file",
+            "num_replicas": config.replicas,
+            "max_consumers": -1,
+            "max_msgs": -1,
+            "max_msgs_per_subject": -1,
+            "max_bytes": -1,
+            "max_msg_size": -1,
+            "max_age": u64::try_from(max_age.as_nanos()).unwrap_or(u64::MAX),
+            "allow_rollup_hdrs": true,
+            "allow_direct": true,
+            // The fence outlives the age limit by a lifetime of its own.
+            "allow_msg_ttl": max_age > Duration::ZERO,
+        });
+        self.api.call(&format!("STREAM.CREATE.{}", self.layout.stream), &request).await
+    }
+
+    fn check_stream(&self, stream: &StreamConfig) -> Result<(), StoreError> {
+        let mut subjects = stream.subjects.clone();
+        subjects.sort_unstable();
+        let why = if subjects != [self.layout.all_chunks(), self.layout.all_metas()] {
+            "its stream does not have the subjects of an object store"
+        } else if !stream.allow_rollup_hdrs || stream.deny_purge {
+            "its stream does not allow to replace messages"
+        } else if stream.sealed {
+            "it is sealed"
+        } else if stream.retention != "limits" {
+            "its stream drops messages that were read"
+        } else {
+            return Ok(());
+        };
+        Err(self.layout.foreign(why))
+    }
+}

@@ -1,1 +1,0 @@
-//! End-to-end tests: real nats-server, real processes, real SQLite.
