@@ -1,0 +1,1 @@
+//! Node records in NATS KV.

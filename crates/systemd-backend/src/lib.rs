@@ -1,0 +1,1 @@
+//! One systemd unit over D-Bus.
