@@ -1,7 +1,7 @@
 //! Where the real peers are, and children that cannot outlive the test.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 fn find(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
@@ -31,11 +31,12 @@ pub fn litestream() -> PathBuf {
     find("CCM_LITESTREAM", "litestream")
 }
 
-/// Spawns `command` so that the kernel kills it when the calling thread ends.
+/// `command` as a child that the kernel kills when the calling thread ends.
 ///
 /// Goes through setpriv(1), which sets the parent-death signal and then becomes the program, so
-/// the child's pid is the program's.
-pub fn spawn_bound(command: &Command) -> Child {
+/// the child's pid is the program's. Standard streams are the caller's to set.
+#[must_use]
+pub fn bound(command: &Command) -> Command {
     let mut bound = Command::new("setpriv");
     bound.args(["--pdeathsig", "KILL", "--"]);
     bound.arg(command.get_program()).args(command.get_args());
@@ -48,9 +49,14 @@ pub fn spawn_bound(command: &Command) -> Child {
             None => bound.env_remove(key),
         };
     }
-    let log = std::env::var_os("CCM_TEST_LOG_DIR");
-    if log.is_none() {
-        bound.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    bound
+}
+
+/// Spawns `command` [`bound`] to the calling thread; quiet unless `CCM_TEST_LOG_DIR` is set.
+pub fn spawn_bound(command: &Command) -> Child {
+    let mut bound = bound(command);
+    if std::env::var_os("CCM_TEST_LOG_DIR").is_none() {
+        bound.stdout(Stdio::null()).stderr(Stdio::null());
     }
     bound.spawn().unwrap_or_else(|e| panic!("could not start {command:?}: {e}"))
 }
