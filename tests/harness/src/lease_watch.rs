@@ -1,7 +1,5 @@
 //! Every write to the lease as a plain NATS subscriber sees it: ccm's code has no part in it.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -9,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How long a read may block before the thread looks whether to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+use crate::nats_wire::NatsWire;
+
+/// Between two tries to connect.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// One write to the lease, or a try at one: compare-and-set may have refused it.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl LeaseWatch {
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 follow(port, &subject, &stopped, &noted).ok();
-                std::thread::park_timeout(LOOK_EVERY);
+                std::thread::park_timeout(RETRY);
             }
         });
         Self { stop, writes, thread: Some(thread) }
@@ -80,31 +80,14 @@ fn follow(
     stop: &AtomicBool,
     writes: &Mutex<Vec<LeaseWrite>>,
 ) -> std::io::Result<()> {
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(LOOK_EVERY))?;
-    let mut sender = stream.try_clone()?;
-    let mut lines = BufReader::new(stream);
-    write!(sender, "CONNECT {{\"verbose\":false}}\r\nSUB {subject} 1\r\nPING\r\n")?;
-    let mut line = String::new();
+    let mut nats = NatsWire::connect(port)?;
+    nats.subscribe(subject)?;
     while !stop.load(Ordering::Relaxed) {
-        // After a timeout the line may be half there: it stays and is continued.
-        match lines.read_line(&mut line) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock) => continue,
-            Err(e) => return Err(e),
+        if let Some(payload) = nats.next()?
+            && let Some(write) = parse(&payload)
+        {
+            writes.lock().unwrap_or_else(PoisonError::into_inner).push(write);
         }
-        if line.starts_with("PING") {
-            sender.write_all(b"PONG\r\n")?;
-        } else if line.starts_with("MSG ") {
-            let size = line.split_whitespace().last().and_then(|s| s.parse().ok()).unwrap_or(0);
-            let mut payload: Vec<u8> = vec![0; size];
-            lines.read_exact(&mut payload)?;
-            if let Some(write) = parse(&payload) {
-                writes.lock().unwrap_or_else(PoisonError::into_inner).push(write);
-            }
-        }
-        line.clear();
     }
     Ok(())
 }

@@ -69,6 +69,12 @@ impl NatsServer {
         self.launch(i32::from(self.port));
     }
 
+    /// Asks the server's JSON API, for example on `$JS.API.STREAM.INFO.<stream>`.
+    #[must_use]
+    pub fn request(&self, subject: &str, body: &serde_json::Value) -> serde_json::Value {
+        crate::nats_wire::request(self.port, subject, body).unwrap()
+    }
+
     fn launch(&mut self, port: i32) {
         let ports = self.dir.path().join("ports");
         if ports.exists() {
@@ -112,6 +118,13 @@ impl Drop for NatsServer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_api_answers() {
+        let server = NatsServer::start();
+        let info = server.request("$JS.API.INFO", &serde_json::json!({}));
+        assert_eq!(info["streams"], 0);
+    }
 
     #[test]
     fn a_killed_server_comes_back_on_its_port() {

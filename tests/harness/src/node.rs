@@ -28,7 +28,6 @@ pub struct Ran {
 
 impl Ran {
     /// Panics with everything that was printed when the exit code is not 0.
-    #[must_use = "use it for what was printed"]
     pub fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.out, self.err);
         self
@@ -186,15 +185,42 @@ impl Node {
     /// Runs `ccm VERB --config … ARGS` and waits for its end.
     #[must_use]
     pub fn ccm(&self, verb: &str, args: &[&str]) -> Ran {
-        let mut ccm = Command::new(bin_dir().join("ccm"));
-        ccm.arg(verb).arg("--config").arg(self.config()).args(args).stdin(Stdio::null());
-        run(ccm.env(NODE_DIR, self.dir.join("")))
+        self.operator().ccm(verb, args)
     }
 
     /// `ccm status --json`; `Null` when it prints no JSON.
     #[must_use]
     pub fn status(&self) -> Value {
-        self.ccm("status", &["--json"]).json()
+        self.operator().status().json()
+    }
+
+    /// Somebody who gives commands on this node, from any thread.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        Operator { dir: self.dir.clone(), config: self.config() }
+    }
+}
+
+/// Somebody who gives commands on one node.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    dir: PathBuf,
+    config: PathBuf,
+}
+
+impl Operator {
+    /// Runs `ccm VERB --config … ARGS` and waits for its end.
+    #[must_use]
+    pub fn ccm(&self, verb: &str, args: &[&str]) -> Ran {
+        let mut ccm = Command::new(bin_dir().join("ccm"));
+        ccm.arg(verb).arg("--config").arg(&self.config).args(args).stdin(Stdio::null());
+        run(ccm.env(NODE_DIR, self.dir.join("")))
+    }
+
+    /// `ccm status --json`.
+    #[must_use]
+    pub fn status(&self) -> Ran {
+        self.ccm("status", &["--json"])
     }
 }
 

@@ -50,7 +50,9 @@ pub(crate) fn check(file: &Path, text: &str) -> Vec<String> {
             }
         }
     }
-    if PURE.iter().any(|pure| file.starts_with(pure) || file.with_extension("").starts_with(pure)) {
+    let among = |pure: &str| file.starts_with(pure) || file.with_extension("").starts_with(pure);
+    // The tests of a pure file may read their data.
+    if name != "tests.rs" && PURE.iter().any(|pure| among(pure)) {
         for word in IMPURE.iter().filter(|word| text.contains(**word)) {
             wrong.push(format!("{shown}: {word} in a pure file"));
         }
@@ -73,6 +75,7 @@ mod tests {
             ("crates/wal-ltx/src/plan.rs", String::from("//! x\nuse tokio::fs;\n"), 1),
             ("crates/wal-ltx/src/wal/cursor.rs", String::from("//! x\nuse std::fs;\n"), 1),
             ("crates/role/src/machine.rs", String::from("//! x\nInstant::now();\n"), 1),
+            ("crates/wal-ltx/src/wal/tests.rs", String::from("//! x\nuse std::fs;\n"), 0),
             ("crates/role/tests/it.rs", String::from("//! x\nuse std::fs;\n"), 0),
             ("a/b.rs", String::from("//! x\nuse tokio::fs;\n"), 0),
         ];

@@ -1,0 +1,13 @@
+//! What must hold under real runs: one module per scenario, all in one binary.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod daemon_restart;
+mod guard;
+mod host_loss;
+mod identity;
+mod machine;
+mod nats_outage;
+mod planned;
+mod restart_together;
