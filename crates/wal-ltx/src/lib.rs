@@ -10,3 +10,7 @@ pub mod wal;
 pub mod plan;
 
 pub mod store;
+
+pub mod apply;
+pub mod follow;
+pub mod local;

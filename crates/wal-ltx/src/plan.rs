@@ -1,6 +1,10 @@
 //! What to fetch, and who wrote what: decisions over lists of LTX files, without I/O.
 
+mod compare;
+
 use ccm_types::{Epoch, Position, Txid};
+
+pub use compare::{DataSummary, Refusal, Verdict, compare};
 
 use crate::store::{Level, LtxInfo, LtxName};
 

@@ -111,3 +111,31 @@ fn the_position_of_an_epoch_is_the_last_transaction_it_or_an_earlier_one_wrote()
         assert_eq!(position_at(&files(text), Epoch::new(epoch)), expected, "{text} {epoch}");
     }
 }
+
+#[test]
+fn the_newest_data_is_served_and_never_an_older_copy() {
+    let epoch = |e: u64| Some(Epoch::new(e));
+    let unrelated = |tip: u64| Err(Refusal::Unrelated { tip: Txid::new(tip) });
+    // The data file (absent, or its stamp), the bucket, the verdict.
+    let cases: &[(bool, Option<Epoch>, &str, Result<Verdict, Refusal>)] = &[
+        (false, None, "", Ok(Verdict::Create)),
+        (false, None, "9:1-2@1", Ok(Verdict::Swap)),
+        (false, None, "0:1-1 0:2-2", Ok(Verdict::Swap)),
+        (false, epoch(7), "9:1-2@1", Ok(Verdict::Swap)),
+        (false, epoch(7), "", Ok(Verdict::Create)),
+        (true, None, "", Ok(Verdict::Keep)),
+        (true, None, "9:1-2@1", Ok(Verdict::Swap)),
+        (true, None, "0:1-1 0:2-2@1", Ok(Verdict::Swap)),
+        (true, None, "0:1-1 0:2-2", unrelated(2)),
+        (true, epoch(1), "", Ok(Verdict::Keep)),
+        (true, epoch(1), "0:1-1 0:2-2", Ok(Verdict::Keep)),
+        (true, epoch(3), "9:1-2@3 0:3-3@3", Ok(Verdict::Keep)),
+        (true, epoch(4), "9:1-2@3 0:3-3@3", Ok(Verdict::Keep)),
+        (true, epoch(2), "9:1-2@3 0:3-3@3", Ok(Verdict::Swap)),
+        (true, epoch(2), "0:1-1 0:2-2@2 0:3-3@3", Ok(Verdict::Swap)),
+    ];
+    for (present, stamp, bucket, expected) in cases {
+        let data = DataSummary { present: *present, stamp: *stamp };
+        assert_eq!(compare(data, &files(bucket)), *expected, "{data:?} {bucket}");
+    }
+}

@@ -1,0 +1,179 @@
+//! Putting the data in its place, ready to be opened by the backend.
+
+use std::path::{Path, PathBuf};
+
+use ccm_types::{Epoch, Position, Txid};
+
+use super::moves::{self, Step};
+use super::owner::Owner;
+use super::{DataFile, Local, LocalError, Replica, Stamp, disk, sqlite};
+use crate::plan::Verdict;
+
+/// What SQLite keeps beside a database and what belongs to it.
+const OWN: [&str; 2] = ["-wal", "-journal"];
+
+/// What has been put in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// What the data file contains, when it was the replica until now.
+    pub position: Option<Position>,
+    /// Where the previous data file is, when it was set aside.
+    pub set_aside: Option<PathBuf>,
+}
+
+impl Local {
+    /// Puts the data in its place for a leadership of `epoch`: kept, swapped for the replica, or
+    /// created; in WAL mode; owned by who must write it; stamped. The backend is stopped.
+    ///
+    /// Calling it again after an error goes on where it stopped.
+    ///
+    /// # Errors
+    /// [`LocalError::NoData`] (nothing to keep), [`LocalError::NoReplica`] (nothing to swap in),
+    /// [`LocalError::Busy`], [`LocalError::NotWal`], [`LocalError::Owner`] and those of
+    /// [`Local::data`].
+    pub fn place(&self, verdict: Verdict, epoch: Epoch) -> Result<Placed, LocalError> {
+        let _turn = self.turn();
+        self.finish_moves()?;
+        let data = self.look_at_data()?;
+        let placed = match (verdict, data) {
+            (Verdict::Keep, DataFile::Missing) => {
+                return Err(LocalError::NoData { path: self.paths.data.clone() });
+            }
+            (Verdict::Keep, DataFile::Database { .. }) => self.keep(epoch)?,
+            // An earlier call got as far as the stamp.
+            (Verdict::Swap | Verdict::Create, DataFile::Database { stamp: Some(stamp), .. })
+                if stamp.epoch == epoch && stamp.clean_txid.is_none() =>
+            {
+                Placed { position: None, set_aside: None }
+            }
+            (Verdict::Swap, data) => self.swap(data, epoch)?,
+            (Verdict::Create, DataFile::Missing) => self.create(epoch)?,
+            (Verdict::Create, DataFile::Database { .. }) => {
+                let why = "an empty database was to be created there and one exists";
+                return Err(LocalError::BadPath { path: self.paths.data.clone(), why });
+            }
+        };
+        let header = sqlite::header(&self.paths.data)?;
+        if header.is_some_and(|header| !header.wal_mode) {
+            sqlite::ensure_wal_mode(&self.paths.data)?;
+        }
+        Ok(placed)
+    }
+
+    fn keep(&self, epoch: Epoch) -> Result<Placed, LocalError> {
+        // Converted before it is stamped: a refusal changes nothing.
+        if sqlite::header(&self.paths.data)?.is_some_and(|header| !header.wal_mode) {
+            sqlite::ensure_wal_mode(&self.paths.data)?;
+        }
+        disk::write_record(&self.record("stamp.json"), &Stamp { epoch, clean_txid: None })?;
+        Ok(Placed { position: None, set_aside: None })
+    }
+
+    fn swap(&self, data: DataFile, epoch: Epoch) -> Result<Placed, LocalError> {
+        let Replica::At(replica) = self.replica()? else {
+            return Err(LocalError::NoReplica { path: self.paths.replica.clone() });
+        };
+        let contained = match data {
+            DataFile::Missing => false,
+            DataFile::Database { stamp, .. } => {
+                let clean = stamp.and_then(|stamp| stamp.clean_txid);
+                clean.is_some_and(|clean| clean <= replica.txid)
+            }
+        };
+        self.owner()?.apply(&self.paths.replica)?;
+        let (mut steps, set_aside) =
+            if contained { (Vec::new(), None) } else { self.aside_steps(self.shipped())? };
+        steps.extend(leftovers(&self.paths.data));
+        steps.extend(self.forget_replica());
+        steps.push(self.sync());
+        let (from, to) = (self.paths.replica.clone(), self.paths.data.clone());
+        steps.push(Step::Replace { from, to });
+        steps.push(self.stamp_step(epoch)?);
+        steps.push(self.sync());
+        self.perform(&steps)?;
+        Ok(Placed { position: Some(replica.position()), set_aside })
+    }
+
+    fn create(&self, epoch: Epoch) -> Result<Placed, LocalError> {
+        let new = self.record("new");
+        sqlite::create(&new)?;
+        self.owner()?.apply(&new)?;
+        let (mut steps, set_aside) = self.aside_steps(None)?;
+        steps.extend(leftovers(&self.paths.data));
+        steps.push(self.sync());
+        steps.push(Step::Replace { from: new, to: self.paths.data.clone() });
+        steps.push(self.stamp_step(epoch)?);
+        steps.push(self.sync());
+        self.perform(&steps)?;
+        Ok(Placed { position: None, set_aside })
+    }
+
+    fn owner(&self) -> Result<Owner, LocalError> {
+        Owner::to_be(&self.paths, disk::read_record(&self.record("owner.json"))?)
+    }
+
+    /// Remembers who owns the data file, for when it comes back.
+    pub(super) fn remember_owner(&self) -> Result<(), LocalError> {
+        match Owner::of(&self.paths.data)? {
+            Some(owner) => disk::write_record(&self.record("owner.json"), &owner),
+            None => Ok(()),
+        }
+    }
+
+    fn stamp_step(&self, epoch: Epoch) -> Result<Step, LocalError> {
+        moves::write(&self.record("stamp.json"), &Stamp { epoch, clean_txid: None })
+    }
+
+    /// The steps that move the data file and what belongs to it away, and where to; none when
+    /// there is nothing worth keeping.
+    pub(super) fn aside_steps(
+        &self,
+        shipped: Option<Txid>,
+    ) -> Result<(Vec<Step>, Option<PathBuf>), LocalError> {
+        let data = &self.paths.data;
+        let mut kept = Vec::new();
+        for suffix in ["", "-wal", "-journal"] {
+            if disk::len(&disk::with_suffix(data, suffix))?.is_some_and(|len| len > 0) {
+                kept.push(suffix);
+            }
+        }
+        if kept.is_empty() {
+            return Ok((Vec::new(), None));
+        }
+        self.remember_owner()?;
+        let stamp = self.stamp()?;
+        let txid = stamp.and_then(|s| s.clean_txid).or(shipped);
+        let to = self.free_name(stamp.map_or(Epoch::NONE, |s| s.epoch), txid)?;
+        let aside = |suffix| Step::Aside {
+            from: disk::with_suffix(data, suffix),
+            to: disk::with_suffix(&to, suffix),
+        };
+        let mut steps: Vec<Step> = kept.into_iter().map(aside).collect();
+        steps.push(self.sync());
+        Ok((steps, Some(to)))
+    }
+
+    /// The replica and its records are about to be something else.
+    pub(super) fn forget_replica(&self) -> Vec<Step> {
+        let mut steps = leftovers(&self.paths.replica);
+        steps.push(Step::Remove { path: self.record("position.json") });
+        steps.push(Step::Remove { path: self.record("intent.json") });
+        steps
+    }
+
+    pub(super) fn sync(&self) -> Step {
+        let mut dirs = vec![disk::parent(&self.paths.data).to_path_buf()];
+        let replica = disk::parent(&self.paths.replica).to_path_buf();
+        if !dirs.contains(&replica) {
+            dirs.push(replica);
+        }
+        dirs.push(self.state.clone());
+        Step::Sync { dirs }
+    }
+}
+
+/// What may lie beside a database and must not meet another one.
+pub(super) fn leftovers(database: &Path) -> Vec<Step> {
+    let remove = |suffix| Step::Remove { path: disk::with_suffix(database, suffix) };
+    OWN.into_iter().chain(["-shm"]).map(remove).collect()
+}
