@@ -1,6 +1,7 @@
 //! The commands of this repository: `cargo xtask <command>`.
 
 mod ci;
+mod demo;
 mod docs;
 mod setup;
 mod test;
@@ -18,6 +19,8 @@ use clap::Parser;
 enum Cli {
     /// Install what the tests run against: servers into `.tools/bin`, packages of the system.
     Setup,
+    /// A cluster on this machine loses its primary and gets it back, live in the terminal.
+    Demo(demo::DemoArgs),
     /// Set up, build, then run every test; further arguments go to `cargo test`.
     Test {
         /// For `cargo test`.
@@ -32,9 +35,13 @@ enum Cli {
     Ci,
 }
 
+/// What a shell reports for Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
 fn main() -> ExitCode {
     let done = match Cli::parse() {
         Cli::Setup => setup::run().map(|_| ()),
+        Cli::Demo(args) => demo::run(&args),
         Cli::Test { args } => test::run(&args),
         Cli::Docs => docs::run(),
         Cli::Tidy => tidy::run(),
@@ -42,6 +49,10 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<demo::Interrupted>() => {
+            eprintln!("{error}");
+            ExitCode::from(INTERRUPTED)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

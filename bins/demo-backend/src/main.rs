@@ -8,7 +8,7 @@ mod db;
 mod http;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,8 +27,11 @@ struct Args {
     #[arg(long)]
     db: PathBuf,
     /// Where to listen; port 0 picks one and prints it.
-    #[arg(long)]
-    listen: SocketAddr,
+    #[arg(long, required_unless_present = "check")]
+    listen: Option<SocketAddr>,
+    /// Only print `{"integrity", "count"}` of a database that nobody writes, and end.
+    #[arg(long, conflicts_with = "listen")]
+    check: bool,
     /// When a commit is on disk: with every commit (full), or with every checkpoint (normal).
     #[arg(long, value_enum, default_value = "full")]
     synchronous: db::Synchronous,
@@ -50,14 +53,25 @@ fn main() -> ExitCode {
     }
 }
 
+fn check(path: &Path) -> Result<()> {
+    let reader = db::Reader::open(path)?;
+    let count = reader.count(None)?.count;
+    let answer = serde_json::json!({ "integrity": reader.integrity()?, "count": count });
+    println!("{answer}");
+    Ok(())
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn run(args: Args) -> Result<()> {
-    let host = args.host.unwrap_or_else(|| args.listen.to_string());
+    let Some(listen) = args.listen else {
+        return check(&args.db);
+    };
+    let host = args.host.unwrap_or_else(|| listen.to_string());
     let (writer, thread) = db::start_writer(&args.db, args.synchronous, host)?;
     let reader = db::Reader::open(&args.db)?;
-    let listener = tokio::net::TcpListener::bind(args.listen)
+    let listener = tokio::net::TcpListener::bind(listen)
         .await
-        .with_context(|| format!("could not listen on {}", args.listen))?;
+        .with_context(|| format!("could not listen on {listen}"))?;
     let mut terminate = signal(SignalKind::terminate()).context("could not watch for SIGTERM")?;
     println!("listening on {}", listener.local_addr()?);
 

@@ -57,6 +57,9 @@ fn writes_are_acknowledged_counted_and_listed() {
     assert_eq!(http.get("/elsewhere").unwrap().0, 404);
     child.kill().unwrap();
     child.wait().unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_demo-backend"));
+    let output = check.arg("--check").arg("--db").arg(dir.path().join("data.db")).output().unwrap();
+    assert_eq!(output.stdout, b"{\"integrity\":\"ok\",\"count\":3}\n");
 }
 
 #[test]
