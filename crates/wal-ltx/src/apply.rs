@@ -9,21 +9,22 @@
 //! every page that may have changed is in them as a whole. Without such files
 //! [`rebuild`] makes a new replica beside the old one and renames it.
 //!
-//! Memory: one page and one file's page index, beyond what [`Fetched::Memory`] holds.
+//! Memory: one page and one file's page index, beyond what [`Content::Memory`] holds.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use ccm_types::{Epoch, Position, Txid};
 
 use crate::codec::{LtxDecoder, LtxError, LtxHeader};
-use crate::local::{
-    Intent, Local, LocalError, PositionRecord, Replica, sync_dir, write_record,
-};
+use crate::local::{Intent, Local, LocalError, PositionRecord, Replica, sync_dir, write_record};
 use crate::store::{LtxInfo, LtxName};
+
+/// Permissions of a new replica: it gets those of the data file when it is served.
+const REPLICA_MODE: u32 = 0o600;
 
 /// Why LTX files could not be applied. The replica is what it was, or torn and known to be.
 #[derive(Debug, thiserror::Error)]
@@ -239,8 +240,9 @@ pub fn rebuild(local: &Local, base: &Fetched) -> Result<Position, ApplyError> {
         return Err(base.unfit(String::from("it does not contain the whole database")));
     }
     let path = local.record("rebuild");
-    let file = File::options().write(true).create(true).truncate(true).open(&path);
-    let file = file.map_err(LocalError::io("create", &path))?;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(REPLICA_MODE);
+    let file = options.open(&path).map_err(LocalError::io("create", &path))?;
     let header = base.write_to(&file, &path)?;
     file.sync_all().map_err(LocalError::io("sync", &path))?;
     sync_dir(local.state_dir())?;
@@ -248,4 +250,3 @@ pub fn rebuild(local: &Local, base: &Fetched) -> Result<Position, ApplyError> {
     local.install_rebuild(&record)?;
     Ok(record.position())
 }
-

@@ -65,6 +65,7 @@ mod retire;
 mod sqlite;
 
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -83,6 +84,9 @@ use crate::plan::DataSummary;
 
 /// Symbolic links that are followed to a configured file.
 const LINKS_MAX: u32 = 8;
+
+/// Permissions of the state directory: downloads hold what the database holds.
+const STATE_MODE: u32 = 0o700;
 
 /// Where the files of a node are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,16 +152,12 @@ impl Local {
             Paths { data: resolve(&paths.data)?, replica: resolve(&paths.replica)?, ..paths };
         check_directories(&paths)?;
         let state = disk::with_suffix(&paths.replica, "-ccm");
-        fs::create_dir_all(&state).map_err(LocalError::io("create", &state))?;
+        let made = fs::DirBuilder::new().recursive(true).mode(STATE_MODE).create(&state);
+        made.map_err(LocalError::io("create", &state))?;
         sync_dir(disk::parent(&state))?;
         let lock = lock(&state.join("lock"))?;
-        let local = Self {
-            paths,
-            state,
-            turn: Mutex::new(()),
-            shipped: Mutex::new(None),
-            _lock: lock,
-        };
+        let local =
+            Self { paths, state, turn: Mutex::new(()), shipped: Mutex::new(None), _lock: lock };
         local.finish_moves()?;
         local.clear_spool()?;
         Ok(local)
@@ -304,7 +304,6 @@ fn resolve(path: &Path) -> Result<PathBuf, LocalError> {
 }
 
 fn check_directories(paths: &Paths) -> Result<(), LocalError> {
-    use std::os::unix::fs::MetadataExt;
     if paths.data == paths.replica {
         let why = "data and replica must be two files";
         return Err(LocalError::BadPath { path: paths.data.clone(), why });
@@ -331,8 +330,7 @@ fn check_directory(dir: &Path) -> Result<(), LocalError> {
         return Err(LocalError::BadPath { path, why: "it is not a directory" });
     }
     let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-    rustix::fs::access(dir, access)
-        .map_err(|e| LocalError::NotWritable { path, source: e.into() })
+    rustix::fs::access(dir, access).map_err(|e| LocalError::NotWritable { path, source: e.into() })
 }
 
 fn lock(path: &Path) -> Result<File, LocalError> {

@@ -51,7 +51,8 @@ async fn attempt<S: LtxStore>(
     if files.is_empty() {
         return Err(FollowError::NoData);
     }
-    if let DataFile::Database { stamp: Some(stamp), .. } = step::blocking(local, Local::data).await?
+    if let DataFile::Database { stamp: Some(stamp), .. } =
+        step::blocking(local, Local::data).await?
     {
         local.note_shipped(position_at(&files, stamp.epoch).map(|p| p.txid));
     }

@@ -132,9 +132,8 @@ mod tests {
         let torn = |from, to| Replica::Torn { from: record(from), to: Txid::new(to) };
         let apply = |names: &[LtxName]| Next::Apply(names.to_vec());
         let gap = |n| Next::Stuck(Stuck::Hole(PlanError::Gap { missing: Txid::new(n) }));
-        let ahead = |at, tip| {
-            Next::Stuck(Stuck::Ahead { at: record(at).position(), tip: Txid::new(tip) })
-        };
+        let ahead =
+            |at, tip| Next::Stuck(Stuck::Ahead { at: record(at).position(), tip: Txid::new(tip) });
         let (s4, l5, l6, l7) = (name(9, 1, 4), name(0, 5, 5), name(0, 6, 6), name(0, 7, 7));
         let cases: &[(&[LtxName], Replica, Next)] = &[
             (&[], Replica::None, Next::Done),
@@ -162,8 +161,7 @@ mod tests {
     fn a_batch_is_bounded_and_never_empty() {
         let plan = [name(0, 5, 5), name(0, 6, 6), name(0, 7, 7)];
         let files = files(&plan);
-        for (files_max, bytes_max, expected) in [(9, 900, 3), (2, 900, 2), (9, 250, 2), (9, 1, 1)]
-        {
+        for (files_max, bytes_max, expected) in [(9, 900, 3), (2, 900, 2), (9, 250, 2), (9, 1, 1)] {
             assert_eq!(batch(&files, &plan, files_max, bytes_max).len(), expected);
         }
     }

@@ -79,7 +79,7 @@ pub(super) async fn prepare<S: LtxStore>(
             Step::Apply(fetch::all(store, &local.spool(), batch).await?)
         }
         Next::Rebuild(base) => {
-            tracing::info!(%base, "rebuilding the replica");
+            tracing::info!(%base, ?replica, "rebuilding the replica");
             Step::Rebuild(fetch_base(store, local, files, base, report).await?)
         }
     })

@@ -74,9 +74,7 @@ pub(super) fn replica(
 ) -> Replica {
     let (Some(record), Some(len)) = (record, len) else { return Replica::None };
     match intent {
-        Some(intent) if intent.to > record.txid => {
-            Replica::Torn { from: record, to: intent.to }
-        }
+        Some(intent) if intent.to > record.txid => Replica::Torn { from: record, to: intent.to },
         Some(_) | None if len == record.len() => Replica::At(record),
         Some(_) | None => Replica::None,
     }

@@ -100,9 +100,7 @@ pub(super) fn create(path: &Path) -> Result<(), LocalError> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         disk::remove(&disk::with_suffix(path, suffix))?;
     }
-    File::create(path)
-        .and_then(|file| file.sync_all())
-        .map_err(LocalError::io("create", path))?;
+    File::create(path).and_then(|file| file.sync_all()).map_err(LocalError::io("create", path))?;
     ensure_wal_mode(path)
 }
 
@@ -139,9 +137,7 @@ pub(super) fn wal_end(path: &Path, page_size: u32) -> Result<Option<WalEnd>, Loc
     let connection = open(path)?;
     let failed = |e| LocalError::sqlite("read the WAL of", path)(e);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-    connection
-        .query_row("select count(*) from sqlite_schema", [], |_| Ok(()))
-        .map_err(failed)?;
+    connection.query_row("select count(*) from sqlite_schema", [], |_| Ok(())).map_err(failed)?;
     let frames: i64 = connection
         .query_row("pragma wal_checkpoint(noop)", [], |row| row.get(1))
         .map_err(failed)?;

@@ -116,8 +116,9 @@ fn the_position_of_an_epoch_is_the_last_transaction_it_or_an_earlier_one_wrote()
 fn the_newest_data_is_served_and_never_an_older_copy() {
     let epoch = |e: u64| Some(Epoch::new(e));
     let unrelated = |tip: u64| Err(Refusal::Unrelated { tip: Txid::new(tip) });
-    // The data file (absent, or its stamp), the bucket, the verdict.
-    let cases: &[(bool, Option<Epoch>, &str, Result<Verdict, Refusal>)] = &[
+    // The data file (there or not, its stamp), the bucket, the verdict.
+    type Case = (bool, Option<Epoch>, &'static str, Result<Verdict, Refusal>);
+    let cases: &[Case] = &[
         (false, None, "", Ok(Verdict::Create)),
         (false, None, "9:1-2@1", Ok(Verdict::Swap)),
         (false, None, "0:1-1 0:2-2", Ok(Verdict::Swap)),

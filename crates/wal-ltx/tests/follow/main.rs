@@ -1,0 +1,9 @@
+//! Replicas that follow a bucket: content, crashes, rebuilds, an old leadership's data file.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod apply;
+mod catch_up;
+mod follower;
+mod settle;
+mod source;
