@@ -74,8 +74,10 @@ fn play(args: &DemoArgs, interrupted: &Arc<AtomicBool>) -> Result<()> {
     println!("demo: looking for a nats-server of 2.12 or later");
     let nats = crate::setup::nats_server()?;
     println!("demo: using {}", nats.display());
-    println!("demo: building ccm and demo-backend (some minutes the first time, then nothing)");
-    crate::run(Command::new("cargo").args(["build", "-p", "ccm", "-p", "demo-backend"]))?;
+    if std::env::var_os("CCM_BIN_DIR").is_none() {
+        println!("demo: building ccm and demo-backend (some minutes the first time, then nothing)");
+        crate::run(Command::new("cargo").args(["build", "-p", "ccm", "-p", "demo-backend"]))?;
+    }
     println!("demo: starting NATS and {} nodes", args.nodes);
     let mut stage = Stage::open(args.ttl, usize::from(args.nodes), Arc::clone(interrupted))?;
     let result = story::tell(&mut stage)?;

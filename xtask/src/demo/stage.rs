@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use ccm_harness::{Cluster, ClusterOptions, LeaseWatch, Node, OneBackend, Operator, Writer};
+use anyhow::{Result, anyhow, bail};
+use ccm_harness::{
+    Ack, Cluster, ClusterOptions, LeaseWatch, Node, OneBackend, Operator, Ran, Writer,
+};
 use serde_json::Value;
 
 use super::Interrupted;
@@ -35,6 +37,8 @@ pub(super) struct Stage {
     pub(super) lease: LeaseWatch,
     pub(super) cluster: Cluster,
     pub(super) view: View,
+    /// Acknowledged by writers that have ended.
+    acknowledged: usize,
     statuses: Statuses,
     stop: Arc<AtomicBool>,
     asking: Option<JoinHandle<()>>,
@@ -67,6 +71,7 @@ impl Stage {
             lease,
             cluster,
             view: View::new(),
+            acknowledged: 0,
             statuses,
             stop,
             asking: Some(asking),
@@ -79,9 +84,31 @@ impl Stage {
         self.writer = Some(Writer::start(&self.cluster.ports(), "demo", CLIENTS, RATE));
     }
 
+    /// Ends the load; everything it had acknowledged.
+    pub(super) fn end_writes(&mut self) -> Vec<Ack> {
+        let acks = self.writer.take().map(Writer::stop).unwrap_or_default();
+        self.acknowledged += acks.len();
+        acks
+    }
+
     /// Writes acknowledged so far.
     pub(super) fn acknowledged(&self) -> usize {
-        self.writer.as_ref().map_or(0, Writer::acknowledged)
+        self.acknowledged + self.writer.as_ref().map_or(0, Writer::acknowledged)
+    }
+
+    /// SIGKILLs everything a node runs; the moment before.
+    pub(super) fn kill_host(&mut self, node: usize) -> Instant {
+        let at = self.cluster.kill_host(node);
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)[node] = Value::Null;
+        at
+    }
+
+    /// Gives a command on a node, drawing meanwhile.
+    pub(super) fn command(&mut self, node: usize, verb: &'static str, to: usize) -> Result<Ran> {
+        let (operator, to) = (self.cluster.nodes[node].operator(), self.name(to));
+        let thread = std::thread::spawn(move || operator.ccm(verb, &["--to", &to]));
+        self.wait("the command to end", |_| thread.is_finished().then_some(()))?;
+        thread.join().map_err(|_| anyhow!("could not run ccm {verb}"))
     }
 
     /// The name of a node.
@@ -126,16 +153,17 @@ impl Stage {
     }
 
     /// Waits until `node` is passive and has everything the primary has shipped by then.
-    pub(super) fn wait_follows(&mut self, node: usize) -> Result<()> {
+    pub(super) fn wait_follows(&mut self, node: usize, primary: usize) -> Result<()> {
         let what = format!("{} to follow", self.name(node));
-        let mut goal = None;
+        // Asked now, not taken from what was said a moment ago.
+        let goal = self.wait("the primary's position", |stage| {
+            let status = stage.cluster.nodes[primary].status();
+            let shipped = stage.writer.is_some() || status["replicationLagMs"] == 0;
+            status["txid"].as_u64().filter(|txid| shipped && *txid > 0)
+        })?;
         self.wait(&what, |stage| {
-            let statuses = stage.statuses();
-            // The first number of a primary that is seen here is what has to be reached.
-            let primary = statuses.iter().find(|status| status["role"] == "PRIMARY")?;
-            let goal = *goal.get_or_insert(primary["txid"].as_u64()?);
-            let own = &statuses[node];
-            let reached = own["txid"].as_u64().is_some_and(|txid| txid > 0 && txid >= goal);
+            let own = &stage.statuses()[node];
+            let reached = own["txid"].as_u64().is_some_and(|txid| txid >= goal);
             (own["role"] == "PASSIVE" && reached).then_some(())
         })
     }
@@ -209,7 +237,9 @@ impl Drop for Stage {
 fn ask(operators: &[Operator], said: &Mutex<Vec<Value>>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         for (node, operator) in operators.iter().enumerate() {
-            let status = operator.status().json();
+            let ran = operator.status();
+            // With the daemon down, what it prints is what NATS remembers of it.
+            let status = if ran.code == Some(0) { ran.json() } else { Value::Null };
             said.lock().unwrap_or_else(PoisonError::into_inner)[node] = status;
         }
         std::thread::park_timeout(ASK_EVERY);

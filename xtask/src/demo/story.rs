@@ -44,7 +44,7 @@ pub(super) fn tell(stage: &mut Stage) -> Result<Outcome> {
     stage.say(&format!("{} is primary; 300 writes a second begin", stage.name(first)));
     stage.write();
     for node in (0..stage.cluster.nodes.len()).filter(|node| *node != first) {
-        stage.wait_follows(node)?;
+        stage.wait_follows(node, first)?;
         stage.say(&format!("{} follows", stage.name(node)));
     }
     stage.run_load(3)?;
@@ -65,7 +65,7 @@ pub(super) fn tell(stage: &mut Stage) -> Result<Outcome> {
 
     stage.cluster.nodes[first].start();
     stage.say(&format!("{name} is started again"));
-    stage.wait_follows(first)?;
+    stage.wait_follows(first, second)?;
     stage.say(&format!("{name} follows"));
     stage.run_load(2)?;
 
@@ -98,7 +98,7 @@ fn acks(stage: &Stage) -> Vec<Ack> {
 fn lose_host(stage: &mut Stage, node: usize) -> Result<(Instant, Ack)> {
     let name = stage.name(node);
     let victims = stage.cluster.nodes[node].processes();
-    let killed = stage.cluster.kill_host(node);
+    let killed = stage.kill_host(node);
     let pids: Vec<String> = victims.iter().map(|Process { pid, .. }| pid.to_string()).collect();
     stage
         .say(&format!("SIGKILL to all of {name}: daemon, guard, backend (pid {})", pids.join(" ")));
@@ -112,7 +112,7 @@ fn lose_host(stage: &mut Stage, node: usize) -> Result<(Instant, Ack)> {
 fn switch_over(stage: &mut Stage, from: usize, to: usize) -> Result<Duration> {
     stage.say(&format!("ccm switchover --to {}", stage.name(to)));
     let asked = Instant::now();
-    let moved = stage.cluster.switchover(from, to);
+    let moved = stage.command(from, "switchover", to)?;
     ensure!(moved.code == Some(0), "switchover: {}{}", moved.out, moved.err);
     let new = stage.wait("the chosen node to serve", |stage| {
         stage.writer.as_ref()?.first_ack(asked, Some(from))
@@ -127,7 +127,7 @@ fn switch_over(stage: &mut Stage, from: usize, to: usize) -> Result<Duration> {
 /// Ends the load and compares everything with everything.
 fn finish(stage: &mut Stage, serving: usize, mut outcome: Outcome) -> Result<Outcome> {
     let end = Instant::now();
-    let acks = stage.writer.take().map(ccm_harness::Writer::stop).unwrap_or_default();
+    let acks = stage.end_writes();
     stage.say("the writes end; every database is checked");
     let rows = stage.cluster.rows(serving, &acks);
     outcome.acknowledged = acks.len();
@@ -141,7 +141,7 @@ fn finish(stage: &mut Stage, serving: usize, mut outcome: Outcome) -> Result<Out
             let count = count.and_then(|count| count["count"].as_i64()).unwrap_or(-1);
             (stage.cluster.integrity(node), count)
         } else {
-            stage.wait_follows(node)?;
+            stage.wait_follows(node, serving)?;
             check_copy(&stage.cluster.nodes[node].replica())?
         };
         outcome.checks.push((name, integrity, count));

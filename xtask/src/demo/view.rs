@@ -36,7 +36,9 @@ impl View {
         let line = format!("{} {text}\n", self.clock());
         let out = format!("{}{line}", self.erase());
         put(&out);
-        self.drawn = None;
+        if self.live {
+            self.drawn = None;
+        }
     }
 
     /// Draws what is so, when it is time.
