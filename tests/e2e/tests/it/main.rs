@@ -8,6 +8,7 @@ mod guard;
 mod host_loss;
 mod identity;
 mod machine;
+mod members;
 mod nats_outage;
 mod planned;
 mod restart_together;
