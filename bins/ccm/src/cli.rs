@@ -1,0 +1,120 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// High availability for self-hosted Convex backends: one PRIMARY that serves, PASSIVE nodes that
+/// follow and take over, coordinated through NATS.
+#[derive(Debug, Parser)]
+#[command(name = "ccm", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 64 wrong usage or configuration, 69 NATS \
+                          unreachable, 70 internal error, 75 not done, try again.";
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Shared {
+    /// The configuration file [default: $CCM_CONFIG, else /etc/convex/cluster.json]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write the configuration of this node
+    Init(Box<Init>),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Init {
+    /// The cluster: letters, digits, '-' and '_'
+    #[arg(long)]
+    pub(crate) cluster_id: String,
+    /// This node: letters, digits, '-', '_' and '.'
+    #[arg(long)]
+    pub(crate) node_id: String,
+    /// NATS servers
+    #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', required = true)]
+    pub(crate) nats: Vec<String>,
+    /// The NATS credentials file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credentials: Option<PathBuf>,
+    /// Replicas of the buckets in NATS [default: 1 on one server, 3 on three or more]
+    #[arg(long, value_name = "N")]
+    pub(crate) nats_replicas: Option<u64>,
+    /// The virtual IP
+    #[arg(long, value_name = "IP", requires = "interface")]
+    pub(crate) vip: Option<IpAddr>,
+    /// Prefix length of the virtual IP [default: 24, IPv6: 64]
+    #[arg(long, value_name = "N", requires = "vip")]
+    pub(crate) vip_netmask: Option<u64>,
+    /// The interface of the virtual IP
+    #[arg(long, value_name = "IF", requires = "vip")]
+    pub(crate) interface: Option<String>,
+    /// This node's own address [default: that of the route to NATS]
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<IpAddr>,
+    /// Who runs the backend
+    #[arg(long, value_enum, default_value_t = Kind::Systemd)]
+    pub(crate) backend_kind: Kind,
+    /// The unit of the backend [default: convex-backend]
+    #[arg(long, value_name = "UNIT")]
+    pub(crate) service_name: Option<String>,
+    /// The backend's program and arguments, for `--backend-kind process`: split at spaces, or a
+    /// JSON list of strings
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) backend_command: Option<String>,
+    /// The file that the backend serves [default: /var/lib/convex/data.db]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data_path: Option<PathBuf>,
+    /// The file that follows the primary [default: /var/lib/convex/replica.db]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replica_path: Option<PathBuf>,
+    /// What is asked whether the backend is healthy, or `off` [default:
+    /// http://localhost:3210/health]
+    #[arg(long, value_name = "URL")]
+    pub(crate) health_endpoint: Option<String>,
+    /// How long a silent primary keeps the lease [default: 10000]
+    #[arg(long, value_name = "MS")]
+    pub(crate) ttl_ms: Option<u64>,
+    /// Between two renewals of the lease [default: 3000]
+    #[arg(long, value_name = "MS")]
+    pub(crate) heartbeat_ms: Option<u64>,
+    /// Between two snapshots [default: 3600000]
+    #[arg(long, value_name = "MS")]
+    pub(crate) snapshot_interval_ms: Option<u64>,
+    /// How long history is kept [default: 24h]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) retention: Option<String>,
+    /// Where /health, /ready and /status are served, or `off` [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) health_listen: Option<String>,
+    /// Where /metrics is served, or `off` [default: 0.0.0.0:9090]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<String>,
+    /// Replace a configuration that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `backend.kind`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// A systemd unit
+    Systemd,
+    /// A process of the guard
+    Process,
+}
