@@ -1,0 +1,153 @@
+//! Falling: the lease is gone, so the backend goes first, on its own deadline, without waiting
+//! for NATS. What it wrote last is offered to the store afterwards; the fence decides.
+
+use ccm_types::{Monotonic, Txid};
+
+use crate::action::{Action, Campaign, Operation};
+use crate::event::{Event, Outcome};
+use crate::machine::Machine;
+use crate::state::{After, DemoteRung, FallRung, Falling, Lease, PromoteRung, State, Wait};
+
+impl Machine {
+    /// Ends the leadership of `state` at once. `release` when the election may still hold the
+    /// lease: it is given back when everything is over.
+    pub(crate) fn fall(
+        &mut self,
+        now: Monotonic,
+        state: State,
+        reason: String,
+        release: bool,
+    ) -> State {
+        let (lease, captured, then, asked, stopped) = match state {
+            State::Primary(p) => (p.lease, true, After::Follow, Vec::new(), false),
+            State::Promoting(p) => {
+                let captured = match p.rung {
+                    PromoteRung::StartCapture
+                    | PromoteRung::ResetBackend
+                    | PromoteRung::StartBackend => true,
+                    PromoteRung::Adopt
+                    | PromoteRung::MoveFence
+                    | PromoteRung::Compare
+                    | PromoteRung::CatchUp
+                    | PromoteRung::Place => false,
+                };
+                let planned = p.planned.map(|planned| (planned.then, planned.asked));
+                let (then, asked) = planned.unwrap_or((After::Follow, Vec::new()));
+                (p.lease, captured, then, asked, false)
+            }
+            State::Demoting(d) if d.rung != DemoteRung::Retire => {
+                let stopped = d.rung != DemoteRung::StopBackend;
+                (d.lease, d.captured, d.planned.then, d.planned.asked, stopped)
+            }
+            State::Starting(_)
+            | State::Passive(_)
+            | State::Demoting(_)
+            | State::Falling(_)
+            | State::Left
+            | State::Hurrying { .. }
+            | State::Stopped => return state,
+        };
+        let gone_by = if stopped { now } else { lease.valid_until } + self.config.stop;
+        let kill = Wait::Op(self.run(Operation::KillBackend { gone_by }));
+        self.campaign(Campaign::Off);
+        self.problem = Some(reason.clone());
+        State::Falling(Falling {
+            rung: FallRung::Kill,
+            wait: kill,
+            captured,
+            at: None,
+            release,
+            reason: format!("fell from epoch {}: {reason}", lease.epoch),
+            then,
+            asked,
+        })
+    }
+
+    pub(crate) fn falling(&mut self, now: Monotonic, mut f: Falling, event: Event) -> State {
+        match event {
+            Event::Done { op, outcome } if f.wait == Wait::Op(op) => self.fallen(now, f, outcome),
+            Event::Tick => match f.wait {
+                Wait::Until(at) if now >= at => self.kill_again(now, f),
+                Wait::Until(_) | Wait::Op(_) => State::Falling(f),
+            },
+            Event::LeaseWon { epoch, valid_until } => {
+                f.release = false;
+                self.pending = Some(Lease { epoch, valid_until });
+                State::Falling(f)
+            }
+            Event::LeaseLost(_) | Event::LeaseReleased => {
+                f.release = false;
+                State::Falling(f)
+            }
+            Event::Start { .. }
+            | Event::LeaseRenewed { .. }
+            | Event::LeaderSeen(_)
+            | Event::Done { .. }
+            | Event::BackendExited { .. }
+            | Event::BackendHealthy
+            | Event::BackendUnhealthy { .. }
+            | Event::CaptureEnded { .. }
+            | Event::Command { .. }
+            | Event::HandoverAnswered { .. }
+            | Event::Shutdown => State::Falling(f),
+        }
+    }
+
+    fn kill_again(&mut self, now: Monotonic, mut f: Falling) -> State {
+        let gone_by = now + self.config.stop;
+        f.wait = Wait::Op(self.run(Operation::KillBackend { gone_by }));
+        State::Falling(f)
+    }
+
+    fn fallen(&mut self, now: Monotonic, mut f: Falling, outcome: Outcome) -> State {
+        match (f.rung, outcome) {
+            (FallRung::Kill, Outcome::Transient(why) | Outcome::Permanent(why)) => {
+                self.problem = Some(format!("the backend is not seen gone: {why}"));
+                f.wait = Wait::Until(now + self.config.retry);
+                State::Falling(f)
+            }
+            (
+                FallRung::Kill,
+                Outcome::Ok | Outcome::At(_) | Outcome::Compared(_) | Outcome::Fenced,
+            ) => {
+                self.disarm();
+                if f.captured {
+                    f.rung = FallRung::Flush;
+                    f.wait = Wait::Op(self.run(Operation::Flush));
+                    State::Falling(f)
+                } else {
+                    self.landed(f)
+                }
+            }
+            (FallRung::Flush, Outcome::At(at)) => {
+                f.at = Some(at);
+                f.rung = FallRung::Retire;
+                f.wait = Wait::Op(self.run(Operation::Retire { at }));
+                State::Falling(f)
+            }
+            (
+                FallRung::Flush,
+                Outcome::Ok
+                | Outcome::Compared(_)
+                | Outcome::Transient(_)
+                | Outcome::Permanent(_)
+                | Outcome::Fenced,
+            ) => {
+                f.rung = FallRung::Abandon;
+                f.wait = Wait::Op(self.run(Operation::AbandonCapture));
+                State::Falling(f)
+            }
+            (FallRung::Abandon | FallRung::Retire, _) => self.landed(f),
+        }
+    }
+
+    fn landed(&mut self, f: Falling) -> State {
+        if f.release {
+            let txid = f.at.map_or(Txid::ZERO, |at| at.txid);
+            self.emit(Action::Release { txid, successor: None });
+        }
+        let lost = Err(format!("the leadership ended before that was done: {}", f.reason));
+        self.answer_all(f.asked, &lost);
+        self.end_leadership(f.then, f.reason)
+    }
+}
