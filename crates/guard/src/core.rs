@@ -163,7 +163,12 @@ impl Core {
 
     /// Whether something would be unguarded if the guard ended.
     pub(crate) fn is_needed(&self) -> bool {
-        !matches!(self.backend, Backend::Down { .. }) || (self.armed.is_some() && !self.expired)
+        !self.is_down() || (self.armed.is_some() && !self.expired)
+    }
+
+    /// Whether nothing runs and nothing is being ended, as far as the guard knows.
+    pub(crate) fn is_down(&self) -> bool {
+        matches!(self.backend, Backend::Down { .. })
     }
 
     /// Whether somebody else might start the backend although its deadline has passed: a daemon
@@ -196,7 +201,7 @@ impl Core {
 
     /// Whether there may be something to end.
     fn may_run(&self) -> bool {
-        !self.starts || !matches!(self.backend, Backend::Down { .. })
+        !self.starts || !self.is_down()
     }
 
     /// Begins to end the backend, or hurries an end that has begun.

@@ -10,7 +10,7 @@ use ccm_types::{BootClock, Monotonic};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{Connection, Heard, drain};
@@ -146,7 +146,7 @@ struct Guard<T> {
     core: Core,
     target: Arc<T>,
     calls: JoinSet<(Call, bool)>,
-    under_way: Vec<Call>,
+    under_way: Vec<(Call, AbortHandle)>,
     connections: BTreeMap<u64, Connection>,
     /// How many connections there have been; the last one gets the events.
     newest: u64,
@@ -258,12 +258,11 @@ impl<T: Target> Guard<T> {
 
     /// Calls the target, unless the same call is under way: the core asks again.
     fn call(&mut self, call: Call) {
-        if self.under_way.contains(&call) {
+        if self.under_way.iter().any(|(other, _)| *other == call) {
             return;
         }
-        self.under_way.push(call);
         let target = Arc::clone(&self.target);
-        self.calls.spawn(async move {
+        let handle = self.calls.spawn(async move {
             let calling = async {
                 match call {
                     Call::Stop => target.stop().await.map(|()| true),
@@ -279,25 +278,31 @@ impl<T: Target> Guard<T> {
             });
             (call, done)
         });
+        self.under_way.push((call, handle));
     }
 
-    fn called(&mut self, done: Result<(Call, bool), tokio::task::JoinError>) {
+    fn called(&mut self, done: Result<(Call, bool), JoinError>) {
         let (call, done) = match done {
             Ok(done) => done,
+            Err(error) if error.is_cancelled() => return,
             Err(error) => {
                 tracing::error!("a call of the backend's target has panicked: {error}");
                 self.under_way.clear();
                 return;
             }
         };
-        self.under_way.retain(|other| *other != call);
+        self.under_way.retain(|(other, _)| *other != call);
         match call {
-            // The look may have reaped the backend that this guard sees end.
             Call::Look(round) => {
+                // The look may have reaped the backend that this guard sees end.
                 if let Some(why) = self.target.ended() {
                     self.step(Input::Ended { why });
                 }
                 self.step(Input::Looked { round, gone: done });
+                if self.core.is_down() {
+                    // A kill meant for what is gone must not hit what is started next.
+                    self.under_way.drain(..).for_each(|(_, handle)| handle.abort());
+                }
             }
             Call::Stop | Call::Kill => {}
         }
