@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 /// Every such page: its path and what it has to say.
 pub(crate) fn pages() -> Vec<(&'static str, String)> {
-    Vec::new()
+    vec![("docs/state-machine.md", ccm_role::state_machine_markdown())]
 }
 
 /// Writes every page that says something else.
