@@ -18,8 +18,8 @@ impl Machine {
         reason: String,
         release: bool,
     ) -> State {
-        let (lease, captured, then, asked, stopped) = match state {
-            State::Primary(p) => (p.lease, true, After::Follow, Vec::new(), false),
+        let (lease, captured, then, asked) = match state {
+            State::Primary(p) => (p.lease, true, After::Follow, Vec::new()),
             State::Promoting(p) => {
                 let captured = match p.rung {
                     PromoteRung::StartCapture
@@ -33,11 +33,10 @@ impl Machine {
                 };
                 let planned = p.planned.map(|planned| (planned.then, planned.asked));
                 let (then, asked) = planned.unwrap_or((After::Follow, Vec::new()));
-                (p.lease, captured, then, asked, false)
+                (p.lease, captured, then, asked)
             }
             State::Demoting(d) if d.rung != DemoteRung::Retire => {
-                let stopped = d.rung != DemoteRung::StopBackend;
-                (d.lease, d.captured, d.planned.then, d.planned.asked, stopped)
+                (d.lease, d.captured, d.planned.then, d.planned.asked)
             }
             State::Starting(_)
             | State::Passive(_)
@@ -47,7 +46,8 @@ impl Machine {
             | State::Hurrying { .. }
             | State::Stopped => return state,
         };
-        let gone_by = if stopped { now } else { lease.valid_until } + self.config.stop;
+        // Whoever has superseded us does not wait for the rest of our lease.
+        let gone_by = now.min(lease.valid_until) + self.config.stop;
         let kill = Wait::Op(self.run(Operation::KillBackend { gone_by }));
         self.campaign(Campaign::Off);
         self.problem = Some(reason.clone());

@@ -15,7 +15,13 @@ impl Machine {
     pub(crate) fn note(&mut self, now: Monotonic, event: &Event) {
         self.note_pending(event);
         match event {
-            Event::LeaderSeen(leader) => self.leader.clone_from(leader),
+            Event::LeaderSeen(leader) => {
+                self.leader.clone_from(leader);
+                let follows = matches!(&self.state, State::Passive(p) if p.cooldown.is_none());
+                if follows && leader.as_ref().is_some_and(|l| l.node != self.config.node) {
+                    self.problem = None;
+                }
+            }
             Event::HandoverAnswered { result: Err(why) } => {
                 if let Some(wanted) = self.promotion.take() {
                     self.answer(wanted.id, Err(why.clone()));

@@ -1,0 +1,138 @@
+//! Every scenario in `testdata/`: events in, the whole list of actions out, compared exactly.
+//!
+//! A line `at <ms> <event>` is an event; the indented lines after it are the phase and the
+//! actions that must follow. `UPDATE_EXPECT=1 cargo test -p ccm-role` rewrites them.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use ccm_role::{
+    Action, Adopted, Command, CommandId, Config, Event, Leader, LossReason, Machine, OpId, Outcome,
+    Verdict,
+};
+use ccm_types::{Epoch, Monotonic, NodeId, Position, Txid};
+
+fn config(candidate: bool) -> Config {
+    Config {
+        node: NodeId::new("a").unwrap(),
+        candidate,
+        ttl: Duration::from_secs(10),
+        stop: Duration::from_secs(1),
+        stop_timeout: Duration::from_secs(30),
+        start_timeout: Duration::from_secs(60),
+        retry: Duration::from_millis(300),
+        restarts_max: 3,
+        restart_window: Duration::from_secs(600),
+    }
+}
+
+fn number(word: &str) -> u64 {
+    word.parse().unwrap_or_else(|_| panic!("'{word}' is not a number"))
+}
+
+fn position(epoch: &str, txid: &str) -> Position {
+    Position::new(Epoch::new(number(epoch)), Txid::new(number(txid)))
+}
+
+fn outcome(words: &[&str]) -> Outcome {
+    match words {
+        ["ok"] => Outcome::Ok,
+        ["keep"] => Outcome::Compared(Verdict::Keep),
+        ["swap"] => Outcome::Compared(Verdict::Swap),
+        ["create"] => Outcome::Compared(Verdict::Create),
+        ["at", epoch, txid] => Outcome::At(position(epoch, txid)),
+        ["transient", why @ ..] => Outcome::Transient(why.join(" ")),
+        ["permanent", why @ ..] => Outcome::Permanent(why.join(" ")),
+        ["fenced"] => Outcome::Fenced,
+        other => panic!("no outcome {other:?}"),
+    }
+}
+
+fn command(words: &[&str]) -> Command {
+    match words {
+        ["demote"] => Command::Demote { successor: None },
+        ["demote", to] => Command::Demote { successor: Some(NodeId::new(*to).unwrap()) },
+        ["promote"] => Command::Promote,
+        ["leave"] => Command::Leave,
+        other => panic!("no command {other:?}"),
+    }
+}
+
+fn event(words: &[&str], last: OpId) -> Event {
+    let until = |word: &str| Monotonic::from_millis(number(word));
+    match words {
+        ["start"] => Event::Start { adopted: None, left: false },
+        ["start", "left"] => Event::Start { adopted: None, left: true },
+        ["start", "adopted", epoch, valid] => {
+            let adopted = Adopted { epoch: Epoch::new(number(epoch)), valid_until: until(valid) };
+            Event::Start { adopted: Some(adopted), left: false }
+        }
+        ["tick"] => Event::Tick,
+        ["won", epoch, valid] => {
+            Event::LeaseWon { epoch: Epoch::new(number(epoch)), valid_until: until(valid) }
+        }
+        ["renewed", valid] => Event::LeaseRenewed { valid_until: until(valid) },
+        ["lost", "expired"] => Event::LeaseLost(LossReason::Expired),
+        ["lost", "superseded"] => Event::LeaseLost(LossReason::Superseded),
+        ["released"] => Event::LeaseReleased,
+        ["leader", "nobody"] => Event::LeaderSeen(None),
+        ["leader", node, epoch] => Event::LeaderSeen(Some(Leader {
+            node: NodeId::new(*node).unwrap(),
+            epoch: Epoch::new(number(epoch)),
+        })),
+        ["done", "#", op, rest @ ..] => {
+            Event::Done { op: OpId(number(op)), outcome: outcome(rest) }
+        }
+        ["done", rest @ ..] => Event::Done { op: last, outcome: outcome(rest) },
+        ["exited", why @ ..] => Event::BackendExited { why: why.join(" ") },
+        ["healthy"] => Event::BackendHealthy,
+        ["unhealthy", why @ ..] => Event::BackendUnhealthy { why: why.join(" ") },
+        ["capture", "fenced"] => Event::CaptureEnded { fenced: true, why: String::from("fenced") },
+        ["capture", "ended"] => Event::CaptureEnded { fenced: false, why: String::from("gone") },
+        ["command", id, rest @ ..] => {
+            Event::Command { id: CommandId(number(id)), command: command(rest) }
+        }
+        ["handover", "ok"] => Event::HandoverAnswered { result: Ok(()) },
+        ["handover", "refused", why @ ..] => Event::HandoverAnswered { result: Err(why.join(" ")) },
+        ["shutdown"] => Event::Shutdown,
+        other => panic!("no event {other:?}"),
+    }
+}
+
+/// Runs the events of one scenario and writes it down with what came out.
+fn play(text: &str) -> String {
+    let mut machine = Machine::new(config(!text.contains("# not a candidate")));
+    let mut last = OpId(0);
+    let mut out = String::new();
+    for line in text.lines().filter(|line| !line.starts_with(' ')) {
+        writeln!(out, "{line}").unwrap();
+        let Some(rest) = line.strip_prefix("at ") else { continue };
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let now = Monotonic::from_millis(number(words[0]));
+        let actions = machine.step(now, event(&words[1..], last));
+        writeln!(out, "    [{:?}]", machine.status().phase).unwrap();
+        for action in actions {
+            if let Action::Run { op, .. } = &action {
+                assert!(*op > last, "operation ids grow");
+                last = *op;
+            }
+            writeln!(out, "    {action:?}").unwrap();
+        }
+    }
+    out
+}
+
+#[test]
+fn every_scenario_gives_exactly_the_actions_written_down() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 20, "the scenarios are there");
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        expect_test::expect_file![&file].assert_eq(&play(&text));
+    }
+}
