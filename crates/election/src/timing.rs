@@ -103,6 +103,19 @@ impl Timing {
         (self.heartbeat / 10).clamp(ms(50), ms(300))
     }
 
+    /// Between two looks at the key while somebody else may hold it.
+    #[must_use]
+    pub fn poll(&self) -> Duration {
+        self.heartbeat.min(ms(1000))
+    }
+
+    /// How long one request may go unanswered: 10 % of the ttl, 250 to 1000 ms, so that several
+    /// tries fit between a renewal that was due and the end of the lease.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        (self.ttl / 10).clamp(ms(250), ms(1000))
+    }
+
     /// Whether the numbers fit together.
     ///
     /// # Errors
