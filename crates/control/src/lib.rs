@@ -1,1 +1,27 @@
-//! The micro service.
+//! What the daemons and the command line say to each other: a NATS micro service per node.
+//!
+//! The service is named `convex-{cluster}-{node}`; its endpoints live under
+//! `convex.{cluster}.svc.{node}.` (the node as one token): `status`, `ping`, `control.demote`,
+//! `control.promote`, `control.leave`. Every payload is one JSON object. Standard tools find the
+//! service with `$SRV.PING` and `$SRV.INFO`.
+//!
+//! - [`Service`] offers it; requests come out of a channel with the way to answer them.
+//! - [`Client`] asks, with a deadline for every question.
+
+mod error;
+mod words;
+
+mod client;
+mod service;
+
+pub use client::Client;
+pub use error::ControlError;
+pub use service::{Request, Service};
+pub use words::{Answer, DemoteRequest, NatsStatus, NodeStatus, Pong, Status, VipStatus};
+
+use ccm_types::{ClusterId, NodeId};
+
+/// The subject of one endpoint of one node.
+fn subject(cluster: &ClusterId, node: &NodeId, endpoint: &str) -> String {
+    format!("convex.{cluster}.svc.{}.{endpoint}", node.to_token())
+}

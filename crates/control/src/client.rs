@@ -1,0 +1,115 @@
+//! Asking a daemon.
+
+use std::time::Duration;
+
+use async_nats::RequestErrorKind;
+use async_nats::connection::State;
+use ccm_types::{ClusterId, NodeId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Answer, ControlError, DemoteRequest, Pong, Status, subject};
+
+/// Asks the daemons of one cluster.
+#[derive(Debug, Clone)]
+pub struct Client {
+    nats: async_nats::Client,
+    cluster: ClusterId,
+}
+
+impl Client {
+    /// Over this connection.
+    #[must_use]
+    pub fn new(nats: async_nats::Client, cluster: ClusterId) -> Self {
+        Self { nats, cluster }
+    }
+
+    /// What the daemon of `node` knows.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn status(&self, node: &NodeId, within: Duration) -> Result<Status, ControlError> {
+        self.ask(node, "status", &serde_json::Map::new(), within).await
+    }
+
+    /// Whether the daemon of `node` lives, and which run of it.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn ping(&self, node: &NodeId, within: Duration) -> Result<Pong, ControlError> {
+        self.ask(node, "ping", &serde_json::Map::new(), within).await
+    }
+
+    /// Asks `node` to give its leadership away; returns when it has.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] when it does not lead; the others.
+    pub async fn demote(
+        &self,
+        node: &NodeId,
+        request: &DemoteRequest,
+        within: Duration,
+    ) -> Result<(), ControlError> {
+        self.order(node, "control.demote", request, within).await
+    }
+
+    /// Asks `node` to become the primary; returns when it serves.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn promote(&self, node: &NodeId, within: Duration) -> Result<(), ControlError> {
+        self.order(node, "control.promote", &serde_json::Map::new(), within).await
+    }
+
+    /// Asks `node` to leave the cluster; returns when it has.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn leave(&self, node: &NodeId, within: Duration) -> Result<(), ControlError> {
+        self.order(node, "control.leave", &serde_json::Map::new(), within).await
+    }
+
+    async fn order(
+        &self,
+        node: &NodeId,
+        endpoint: &str,
+        request: &impl Serialize,
+        within: Duration,
+    ) -> Result<(), ControlError> {
+        let answer: Answer = self.ask(node, endpoint, request, within).await?;
+        match answer {
+            Answer { ok: true, .. } => Ok(()),
+            Answer { ok: false, error } => {
+                let words = error.unwrap_or_else(|| String::from("the daemon refused"));
+                Err(ControlError::Refused(words))
+            }
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        node: &NodeId,
+        endpoint: &str,
+        request: &impl Serialize,
+        within: Duration,
+    ) -> Result<T, ControlError> {
+        let malformed = |source| ControlError::Malformed { node: node.clone(), source };
+        if self.nats.connection_state() != State::Connected {
+            return Err(ControlError::NotConnected);
+        }
+        let payload = serde_json::to_vec(request).map_err(malformed)?;
+        let request = async_nats::Request::new().payload(payload.into()).timeout(Some(within));
+        let to = subject(&self.cluster, node, endpoint);
+        let message =
+            self.nats.send_request(to, request).await.map_err(|error| match error.kind() {
+                RequestErrorKind::NoResponders => ControlError::NoResponder { node: node.clone() },
+                RequestErrorKind::TimedOut
+                | RequestErrorKind::Other
+                | RequestErrorKind::InvalidSubject
+                | RequestErrorKind::MaxPayloadExceeded => {
+                    ControlError::TimedOut { node: node.clone(), within }
+                }
+            })?;
+        serde_json::from_slice(&message.payload).map_err(malformed)
+    }
+}

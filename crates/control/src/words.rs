@@ -1,0 +1,115 @@
+//! The JSON that goes over the wire. Fields are added, never changed.
+
+use ccm_types::{ClusterId, Epoch, NodeId, RoleName, Txid};
+use serde::{Deserialize, Serialize};
+
+/// What a daemon knows of itself and of the cluster, measured when it was asked.
+///
+/// Also what `ccm status --json` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// The node that answers.
+    pub node_id: NodeId,
+    /// PRIMARY while it holds the lease.
+    pub role: RoleName,
+    /// Who leads, as far as seen.
+    pub leader: Option<NodeId>,
+    /// The epoch of that leadership.
+    pub epoch: Option<Epoch>,
+    /// How long this node's lease is still valid, in milliseconds.
+    pub lease_remaining_ms: Option<u64>,
+    /// `running`, `unhealthy`, `starting`, `stopping`, `stopped`, `failed` or `unknown`.
+    pub backend_status: String,
+    /// How long it has been running, in seconds.
+    pub backend_uptime_seconds: u64,
+    /// The last transaction that is in the bucket (primary) or applied (passive).
+    pub txid: Txid,
+    /// Primary: age of the oldest commit that the bucket lacks; passive: age of the oldest one
+    /// in the bucket that the replica lacks. Milliseconds.
+    pub replication_lag_ms: u64,
+    /// Bytes of the WAL that the bucket lacks.
+    pub unshipped_bytes: u64,
+    /// The virtual IP, when one is configured.
+    pub vip: Option<VipStatus>,
+    /// The connection to NATS.
+    pub nats: NatsStatus,
+    /// What an operator should know, in words.
+    pub problem: Option<String>,
+    /// The nodes of the cluster, as they said last.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// The virtual IP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VipStatus {
+    /// `address/prefix`.
+    pub address: String,
+    /// Whether it is on this node's interface.
+    pub held: bool,
+}
+
+/// The connection to NATS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NatsStatus {
+    /// Whether there is one.
+    pub connected: bool,
+    /// `host:port` of the server.
+    pub server: String,
+}
+
+/// One node as it said last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// The node.
+    pub node_id: NodeId,
+    /// Its role.
+    pub role: RoleName,
+    /// Its backend.
+    pub backend_status: String,
+    /// Its position.
+    pub txid: Txid,
+    /// Its lag in milliseconds.
+    pub replication_lag_ms: u64,
+    /// When it said so, RFC 3339.
+    pub last_seen: String,
+    /// What an operator should know, in words.
+    pub problem: Option<String>,
+}
+
+/// The answer to `ping`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pong {
+    /// The node.
+    pub node_id: NodeId,
+    /// The run of its daemon.
+    pub instance: String,
+    /// The version of its daemon.
+    pub version: String,
+}
+
+/// Give the leadership away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DemoteRequest {
+    /// Who shall take over; anybody when absent.
+    #[serde(default)]
+    pub successor: Option<NodeId>,
+}
+
+/// The answer to everything under `control`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// Whether it is done.
+    pub ok: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
