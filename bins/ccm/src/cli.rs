@@ -34,6 +34,29 @@ pub(crate) struct Shared {
 pub(crate) enum Command {
     /// Write the configuration of this node
     Init(Box<Init>),
+    /// Bring this node's replica up to date with the cluster, before its daemon starts
+    Join,
+    /// Show the cluster as this node sees it
+    Status,
+    /// Make this node the PRIMARY; the present one hands over without losing a write
+    Promote,
+    /// Make the present PRIMARY hand over to another node
+    Demote,
+    /// Make the named node the PRIMARY
+    Switchover {
+        /// The node that is to become PRIMARY
+        #[arg(long, value_name = "NODE")]
+        to: String,
+    },
+    /// Take this node out of the cluster until `join`
+    Leave,
+    /// Keep the deadline of the lease for a daemon, which starts this by itself
+    #[command(hide = true)]
+    Guard {
+        /// Where the daemon finds it
+        #[arg(long, value_name = "FILE")]
+        socket: PathBuf,
+    },
     /// Print the version
     Version,
 }

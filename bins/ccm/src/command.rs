@@ -1,15 +1,38 @@
 //! The commands, one file each.
 
+mod demote;
+mod guard;
 mod init;
+mod join;
+mod leave;
+mod promote;
+mod status;
+mod switchover;
 mod version;
+
+use anyhow::Context as _;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Ended;
 
 /// Runs what the command line asks for.
 pub(crate) fn run(cli: Cli) -> Ended {
+    let shared = &cli.shared;
     match cli.command {
-        Command::Init(init) => init::run(&init, &cli.shared),
-        Command::Version => version::run(&cli.shared),
+        Command::Init(init) => init::run(&init, shared),
+        Command::Join => wait_for(join::run(shared)),
+        Command::Status => wait_for(status::run(shared)),
+        Command::Promote => wait_for(promote::run(shared)),
+        Command::Demote => wait_for(demote::run(shared)),
+        Command::Switchover { to } => wait_for(switchover::run(shared, &to)),
+        Command::Leave => wait_for(leave::run(shared)),
+        Command::Guard { socket } => guard::run(&socket),
+        Command::Version => version::run(shared),
     }
+}
+
+/// Runs a command that asks others.
+fn wait_for(command: impl Future<Output = Ended>) -> Ended {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("could not start the runtime")?.block_on(command)
 }

@@ -1,10 +1,17 @@
 //! ccm: parse, load the configuration, wire, print.
 
 mod cli;
+mod cluster;
 mod command;
 mod config;
+mod daemons;
 mod exit;
+mod leader;
+mod logging;
+mod moving;
+mod nodes;
 mod print;
+mod progress;
 mod words;
 
 use std::process::ExitCode;

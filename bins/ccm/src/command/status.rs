@@ -1,0 +1,111 @@
+//! `ccm status`: the cluster as this node sees it.
+//!
+//! The daemon of this node is asked. When it does not answer, what NATS knows is shown: the
+//! leader as the lease has it, and the nodes as they have said last.
+
+mod render;
+
+use ccm_control::{ControlError, NodeStatus, Status};
+use serde_json::{Value, json};
+
+use crate::cli::Shared;
+use crate::cluster::Cluster;
+use crate::exit::{Ended, Exit};
+use crate::leader::Lease;
+use crate::{print, words};
+use render::{Row, Shown};
+
+pub(crate) async fn run(shared: &Shared) -> Ended {
+    let cluster = Cluster::connect(shared).await?;
+    match cluster.status().await {
+        Ok(status) => {
+            if shared.json {
+                print::json(&serde_json::to_value(&status).map_err(anyhow::Error::from)?)?;
+            } else {
+                print::text(&render::text(&answered(&cluster, status)))?;
+            }
+            Ok(Exit::Done)
+        }
+        Err(error) => unanswered(&cluster, &error, shared.json).await,
+    }
+}
+
+/// What every status shows.
+fn frame(cluster: &Cluster) -> Shown {
+    let settings = &cluster.settings;
+    Shown {
+        cluster: settings.cluster.to_string(),
+        node: settings.node.to_string(),
+        servers: words::servers(&settings.nats.servers),
+        vip: settings.vip.as_ref().map(|vip| format!("{}/{}", vip.address, vip.prefix)),
+        ..Shown::default()
+    }
+}
+
+fn answered(cluster: &Cluster, status: Status) -> Shown {
+    Shown {
+        role: Some(status.role.to_string()),
+        leader: status.leader.map(|leader| leader.to_string()),
+        backend: Some(status.backend_status),
+        lag_ms: Some(status.replication_lag_ms),
+        vip_held: status.vip.map(|vip| vip.held),
+        problem: status.problem,
+        nodes: status.nodes.into_iter().map(row).collect(),
+        ..frame(cluster)
+    }
+}
+
+fn row(node: NodeStatus) -> Row {
+    Row {
+        node: node.node_id.to_string(),
+        role: node.role.to_string(),
+        backend: node.backend_status,
+        txid: Some(node.txid.get()),
+        lag_ms: Some(node.replication_lag_ms),
+        seen: words::since(&node.last_seen),
+        problem: node.problem,
+    }
+}
+
+/// Without a daemon: what NATS knows.
+async fn unanswered(cluster: &Cluster, error: &ControlError, as_json: bool) -> Ended {
+    let lease = cluster.lease().await?;
+    let nodes = cluster.nodes().await?;
+    let problem = format!("{error}; its log says why: journalctl -u convex-cluster-manager");
+    if as_json {
+        print::json(&unknown(cluster, lease.as_ref(), &nodes, &problem))?;
+    } else {
+        let shown = Shown {
+            leader: lease.map(|lease| lease.in_words()),
+            nodes: nodes.into_iter().map(row).collect(),
+            problem: Some(problem),
+            ..frame(cluster)
+        };
+        print::text(&render::text(&shown))?;
+    }
+    Ok(Exit::TryAgain)
+}
+
+/// The status of a node whose daemon does not answer: the keys of every status, null where only
+/// the daemon knows.
+fn unknown(cluster: &Cluster, lease: Option<&Lease>, nodes: &[NodeStatus], problem: &str) -> Value {
+    let settings = &cluster.settings;
+    let info = cluster.client.server_info();
+    json!({
+        "clusterId": settings.cluster,
+        "nodeId": settings.node,
+        "role": "UNKNOWN",
+        "leader": lease.and_then(Lease::leader),
+        "epoch": lease.map(Lease::epoch),
+        "leaseRemainingMs": null,
+        "backendStatus": "unknown",
+        "backendUptimeSeconds": null,
+        "txid": null,
+        "replicationLagMs": null,
+        "unshippedBytes": null,
+        "vip": null,
+        "nats": { "connected": true, "server": format!("{}:{}", info.host, info.port) },
+        "problem": problem,
+        "nodes": nodes,
+    })
+}
