@@ -1,0 +1,288 @@
+//! The KV bucket, spoken to directly: the client library's KV cannot renew a time to live.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, HeaderMap, RequestErrorKind};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::KvError;
+
+/// How long the server may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long the trace of a forgotten record stays.
+const MARKER_NANOS: u64 = 60_000_000_000;
+
+/// JetStream's error numbers that mean something here.
+const NO_MESSAGE: u32 = 10037;
+const STREAM_NAME_IN_USE: u32 = 10058;
+const STREAM_NOT_FOUND: u32 = 10059;
+const WRONG_LAST_SEQUENCE: u32 = 10071;
+
+/// A value and the stream sequence it has.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) revision: u64,
+    /// Empty for the trace of a record that is gone.
+    pub(crate) value: Vec<u8>,
+}
+
+/// How a write ended.
+#[derive(Debug)]
+pub(crate) enum Written {
+    Stored(u64),
+    Conflict,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("not connected to NATS")]
+struct NotConnected;
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Reply<T> {
+    Error { error: ServerError },
+    Ok(T),
+}
+
+#[derive(Debug, Deserialize)]
+struct ServerError {
+    #[serde(default)]
+    err_code: u32,
+    #[serde(default)]
+    description: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ack {
+    seq: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stored {
+    message: StoredMessage,
+}
+
+#[derive(Debug, Deserialize)]
+struct StoredMessage {
+    seq: u64,
+    #[serde(default)]
+    data: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamInfo {
+    config: StreamConfig,
+    #[serde(default)]
+    state: StreamState,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamConfig {
+    #[serde(default)]
+    subjects: Vec<String>,
+    #[serde(default)]
+    allow_msg_ttl: bool,
+    #[serde(default)]
+    max_msgs_per_subject: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct StreamState {
+    #[serde(default)]
+    subjects: Option<BTreeMap<String, u64>>,
+}
+
+enum Failure {
+    Refused(ServerError),
+    Away(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Failure {
+    fn into_error(self, what: &'static str) -> KvError {
+        match self {
+            Self::Refused(ServerError { err_code: code, description }) => {
+                KvError::Refused { what, description, code }
+            }
+            Self::Away(source) => KvError::Unavailable { what, source },
+        }
+    }
+
+    fn is(&self, code: u32) -> bool {
+        matches!(self, Self::Refused(error) if error.err_code == code)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Bucket {
+    client: Client,
+    name: String,
+    stream: String,
+}
+
+impl Bucket {
+    pub(crate) async fn open(
+        client: Client,
+        name: String,
+        replicas: usize,
+    ) -> Result<Self, KvError> {
+        let bucket = Self { client, stream: format!("KV_{name}"), name };
+        if !bucket.look().await? {
+            bucket.create(replicas).await?;
+            bucket.look().await?;
+        }
+        Ok(bucket)
+    }
+
+    /// The subject of a key.
+    pub(crate) fn subject(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.name)
+    }
+
+    async fn look(&self) -> Result<bool, KvError> {
+        let info: StreamInfo = match self.call("INFO", &json!({})).await {
+            Ok(info) => info,
+            Err(failure) if failure.is(STREAM_NOT_FOUND) => return Ok(false),
+            Err(failure) => return Err(failure.into_error("looking at the state bucket")),
+        };
+        let refuse = |why: &str| {
+            let stream = self.stream.clone();
+            Err(KvError::ForeignBucket { stream, why: String::from(why) })
+        };
+        if info.config.subjects != [format!("$KV.{}.>", self.name)] {
+            return refuse("its subjects are not those of the bucket");
+        }
+        if info.config.max_msgs_per_subject != 1 {
+            return refuse("it keeps more than the last value of a key");
+        }
+        if !info.config.allow_msg_ttl {
+            return Err(KvError::ServerTooOld);
+        }
+        Ok(true)
+    }
+
+    async fn create(&self, replicas: usize) -> Result<(), KvError> {
+        let config = json!({
+            "name": self.stream,
+            "subjects": [format!("$KV.{}.>", self.name)],
+            "retention": "limits",
+            "storage": "file",
+            "discard": "new",
+            "max_msgs_per_subject": 1,
+            "max_msgs": -1,
+            "max_bytes": -1,
+            "max_age": 0,
+            "num_replicas": replicas,
+            "allow_rollup_hdrs": true,
+            "deny_delete": true,
+            "allow_direct": true,
+            "allow_msg_ttl": true,
+            "subject_delete_marker_ttl": MARKER_NANOS,
+        });
+        match self.call::<serde_json::Value>("CREATE", &config).await {
+            Ok(_) => Ok(()),
+            // Another node was first.
+            Err(failure) if failure.is(STREAM_NAME_IN_USE) => Ok(()),
+            Err(failure) => Err(failure.into_error("creating the state bucket")),
+        }
+    }
+
+    /// The keys that have a value or a trace of one.
+    pub(crate) async fn keys(&self, filter: &str) -> Result<Vec<String>, KvError> {
+        let request = json!({ "subjects_filter": self.subject(filter) });
+        let answered = self.call::<StreamInfo>("INFO", &request).await;
+        let info = answered.map_err(|f| f.into_error("listing the node records"))?;
+        let prefix = self.subject("");
+        let subjects = info.state.subjects.unwrap_or_default().into_keys();
+        Ok(subjects.filter_map(|s| s.strip_prefix(&prefix).map(String::from)).collect())
+    }
+
+    /// The value of a key, read from the stream's leader.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Entry>, KvError> {
+        let request = json!({ "last_by_subj": self.subject(key) });
+        let stored: Stored = match self.call("MSG.GET", &request).await {
+            Ok(stored) => stored,
+            Err(failure) if failure.is(NO_MESSAGE) => return Ok(None),
+            Err(failure) => return Err(failure.into_error("reading a node record")),
+        };
+        let value = STANDARD.decode(&stored.message.data).unwrap_or_default();
+        Ok(Some(Entry { revision: stored.message.seq, value }))
+    }
+
+    /// Writes the key if its revision is `expect`; it is forgotten after `ttl`.
+    pub(crate) async fn put(
+        &self,
+        key: &str,
+        expect: u64,
+        value: Vec<u8>,
+        ttl: Duration,
+    ) -> Result<Written, KvError> {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Expected-Last-Subject-Sequence", expect.to_string().as_str());
+        headers.insert("Nats-TTL", format!("{}s", ttl.as_secs().max(1)).as_str());
+        let request = async_nats::Request::new().headers(headers).payload(value.into());
+        match self.exchange::<Ack>(self.subject(key), request).await {
+            Ok(ack) => Ok(Written::Stored(ack.seq)),
+            Err(failure) if failure.is(WRONG_LAST_SEQUENCE) => Ok(Written::Conflict),
+            Err(failure) => Err(failure.into_error("writing the node record")),
+        }
+    }
+
+    /// Removes the key if its revision is `expect`.
+    pub(crate) async fn remove(&self, key: &str, expect: u64) -> Result<Written, KvError> {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Expected-Last-Subject-Sequence", expect.to_string().as_str());
+        headers.insert("KV-Operation", "PURGE");
+        headers.insert("Nats-Rollup", "sub");
+        headers.insert("Nats-TTL", "60s");
+        let request = async_nats::Request::new().headers(headers);
+        match self.exchange::<Ack>(self.subject(key), request).await {
+            Ok(ack) => Ok(Written::Stored(ack.seq)),
+            Err(failure) if failure.is(WRONG_LAST_SEQUENCE) => Ok(Written::Conflict),
+            Err(failure) => Err(failure.into_error("removing the node record")),
+        }
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        operation: &str,
+        request: &serde_json::Value,
+    ) -> Result<T, Failure> {
+        let subject = format!("$JS.API.STREAM.{operation}.{}", self.stream);
+        let request = async_nats::Request::new().payload(request.to_string().into());
+        self.exchange(subject, request).await
+    }
+
+    /// Nothing is sent while disconnected: the client would keep it and send it too late.
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        subject: String,
+        request: async_nats::Request,
+    ) -> Result<T, Failure> {
+        if self.client.connection_state() != State::Connected {
+            return Err(Failure::Away(NotConnected.into()));
+        }
+        let request = request.timeout(Some(ANSWER_WITHIN));
+        let message =
+            self.client.send_request(subject, request).await.map_err(|error| {
+                match error.kind() {
+                    RequestErrorKind::TimedOut
+                    | RequestErrorKind::Other
+                    | RequestErrorKind::NoResponders
+                    | RequestErrorKind::InvalidSubject
+                    | RequestErrorKind::MaxPayloadExceeded => Failure::Away(error.into()),
+                }
+            })?;
+        match serde_json::from_slice(&message.payload) {
+            Ok(Reply::Ok(value)) => Ok(value),
+            Ok(Reply::Error { error }) => Err(Failure::Refused(error)),
+            Err(error) => Err(Failure::Away(error.into())),
+        }
+    }
+}
