@@ -193,7 +193,7 @@ impl Lease {
     fn read(&mut self, flight: &InFlight, outcome: ReadOutcome) {
         match outcome {
             ReadOutcome::Failed => {
-                let again = self.now + self.config.timing.retry();
+                let again = self.now.max(flight.sent + self.config.timing.retry());
                 self.look_at = again;
                 match &mut self.part {
                     Part::Standby => {}

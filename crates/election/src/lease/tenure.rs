@@ -50,11 +50,12 @@ impl Cas {
         outcome: WriteOutcome,
         retry: Duration,
     ) {
+        let again = now.max(sent + retry);
         self.next = match outcome {
-            WriteOutcome::Stored(_) | WriteOutcome::NotSent => Next::Write(now + retry),
+            WriteOutcome::Stored(_) | WriteOutcome::NotSent => Next::Write(again),
             WriteOutcome::NoAnswer => {
                 self.first_sent.get_or_insert(sent);
-                Next::Write(now + retry)
+                Next::Write(again)
             }
             WriteOutcome::Refused => Next::Read(now),
         };
