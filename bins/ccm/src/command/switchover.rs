@@ -50,10 +50,10 @@ async fn present(cluster: &Cluster, to: &NodeId) -> Result<(), Failure> {
         )));
     }
     let known: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+    let known = if known.is_empty() { String::from("none") } else { known.join(", ") };
     Err(Failure::usage(format!(
-        "no node {to} takes part in the cluster {}: its nodes are {}",
+        "no node {to} takes part in the cluster {}: nothing was changed; its live nodes are {known}",
         cluster.settings.cluster,
-        known.join(", ")
     )))
 }
 

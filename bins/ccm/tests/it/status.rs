@@ -82,6 +82,19 @@ fn a_wrong_configuration_is_64_with_its_place() {
     assert!(ran.err.contains("/no/such/cluster.json"), "{}", ran.err);
 }
 
+#[test]
+fn the_variable_names_the_configuration_and_the_option_wins() {
+    let node = Node::new("node-1", "nats://127.0.0.1:1");
+    let run = |args: &[&str]| {
+        let mut ccm = std::process::Command::new(env!("CARGO_BIN_EXE_ccm"));
+        let output = ccm.args(args).env("CCM_CONFIG", node.path("cluster.json")).output().unwrap();
+        output.status.code()
+    };
+    assert_eq!(run(&["status"]), Some(69));
+    assert_eq!(run(&["status", "-c", "/no/such/cluster.json"]), Some(64));
+    assert_eq!(run(&["-c", "/no/such/cluster.json", "status"]), Some(64));
+}
+
 #[tokio::test]
 async fn moves_without_daemons_change_nothing_and_say_what_to_do() {
     let nats = NatsServer::start();
