@@ -52,7 +52,8 @@ async fn present(cluster: &Cluster, to: &NodeId) -> Result<(), Failure> {
     let known: Vec<String> = nodes.iter().map(ToString::to_string).collect();
     let known = if known.is_empty() { String::from("none") } else { known.join(", ") };
     Err(Failure::usage(format!(
-        "no node {to} takes part in the cluster {}: nothing was changed; its live nodes are {known}",
+        "no node {to} takes part in the cluster {}: nothing was changed; its live nodes are \
+         {known}",
         cluster.settings.cluster,
     )))
 }
