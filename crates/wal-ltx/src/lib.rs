@@ -11,6 +11,8 @@ pub mod plan;
 
 pub mod store;
 
+pub mod capture;
+
 pub mod apply;
 pub mod follow;
 pub mod local;

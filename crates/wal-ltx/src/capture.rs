@@ -1,0 +1,307 @@
+//! The primary side: what the application commits goes into the bucket, as it is committed.
+//!
+//! A thread owns the SQLite connections. It holds a read transaction, so that nobody else can
+//! restart the WAL, reads committed frames as they are written (inotify, a poll as backstop) and
+//! makes one LTX file of every group of commits. A task puts one file at a time under the fence;
+//! while it is on its way commits gather for the next one.
+//!
+//! Only this module checkpoints, and under the write lock: nobody can commit meanwhile, which
+//! keeps SQLite's WAL-reset bug (3.7.0 to 3.51.2) out of reach. Before a checkpoint everything
+//! that is committed has been read, so a WAL that starts over afterwards continues the chain. A
+//! WAL that started over without us does not: the whole database becomes the next transaction.
+//!
+//! Nothing is written to the application's database.
+
+mod batch;
+mod image;
+mod ship;
+mod sqlite;
+mod thread;
+mod wake;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ccm_types::{Monotonic, Txid};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::codec::{HEADER_LEN, LtxError, LtxHeader};
+use crate::store::{Fence, Level, LtxStore, StoreError};
+use thread::{Begin, Message, Thread};
+use wake::Waker;
+
+/// How the data file is captured.
+#[derive(Debug, Clone)]
+pub struct CaptureConfig {
+    /// The database, in WAL mode.
+    pub data: PathBuf,
+    /// A folder for files on their way into the bucket.
+    pub spool: PathBuf,
+    /// Without a `-wal` the data file holds exactly this transaction: it was the replica until
+    /// now. Saves shipping the whole database after a promotion.
+    pub base: Option<Txid>,
+    /// Between two snapshots of the whole database.
+    pub snapshot_interval: Duration,
+    /// Pages in the WAL after which it is checkpointed.
+    pub checkpoint_pages: u32,
+    /// The longest time between two looks at the WAL.
+    pub poll: Duration,
+}
+
+impl CaptureConfig {
+    /// Checkpoints at 1000 pages, a snapshot every hour.
+    #[must_use]
+    pub fn new(data: PathBuf, spool: PathBuf) -> Self {
+        Self {
+            data,
+            spool,
+            base: None,
+            snapshot_interval: Duration::from_secs(3600),
+            checkpoint_pages: 1000,
+            poll: Duration::from_millis(250),
+        }
+    }
+}
+
+/// How far capture is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CaptureProgress {
+    /// The last transaction that the bucket has.
+    pub txid: Txid,
+    /// Bytes of the WAL that the bucket lacks.
+    pub unshipped_bytes: u64,
+    /// When the oldest commit that the bucket lacks was seen.
+    pub oldest_unshipped: Option<Monotonic>,
+    /// Bytes of LTX put into the bucket.
+    pub shipped_bytes_total: u64,
+    /// Capture has ended by itself.
+    pub ended: Option<CaptureEnd>,
+}
+
+/// Why capture has ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptureEnd {
+    /// The bucket refuses this epoch.
+    pub fenced: bool,
+    /// In words.
+    pub why: String,
+}
+
+/// Why capture could not begin or finish.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The bucket failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// SQLite failed on the data file.
+    #[error("could not {doing} {path}")]
+    Sqlite {
+        /// What was tried.
+        doing: &'static str,
+        /// The data file.
+        path: PathBuf,
+        /// SQLite's error.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A file could not be read or written.
+    #[error("could not {doing} {path}")]
+    File {
+        /// What was tried.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An LTX file could not be made or read.
+    #[error("could not make the next LTX file")]
+    Ltx(#[from] LtxError),
+    /// Somebody keeps the database busy.
+    #[error("{path} is busy: an application holds it longer than {within:?}")]
+    Busy {
+        /// The data file.
+        path: PathBuf,
+        /// How long was waited.
+        within: Duration,
+    },
+    /// The final flush is not done yet; it goes on and can be waited for again.
+    #[error("the final flush has not reached NATS within {within:?}")]
+    Unfinished {
+        /// How long was waited.
+        within: Duration,
+    },
+    /// Capture has ended by itself.
+    #[error("capture has ended: {}", .0.why)]
+    Ended(CaptureEnd),
+}
+
+impl CaptureError {
+    /// Worth trying again without a change.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Busy { .. } | Self::Unfinished { .. } => true,
+            Self::Sqlite { .. } | Self::File { .. } | Self::Ltx(_) | Self::Ended(_) => false,
+        }
+    }
+
+    /// A newer epoch owns the bucket.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_fenced(),
+            Self::Ended(end) => end.fenced,
+            Self::Sqlite { .. }
+            | Self::File { .. }
+            | Self::Ltx(_)
+            | Self::Busy { .. }
+            | Self::Unfinished { .. } => false,
+        }
+    }
+}
+
+/// A running capture. Dropping it ends it without waiting for the store.
+#[derive(Debug)]
+pub struct Capture {
+    progress: watch::Receiver<CaptureProgress>,
+    messages: Messages,
+    cancel: CancellationToken,
+    tracker: TaskTracker,
+}
+
+/// The way to the thread: a queue and what wakes it.
+#[derive(Debug, Clone)]
+struct Messages {
+    queue: std::sync::mpsc::Sender<Message>,
+    waker: Arc<Waker>,
+}
+
+impl Messages {
+    fn send(&self, message: Message) {
+        // A thread that has ended needs no message.
+        if self.queue.send(message).is_ok() {
+            self.waker.wake();
+        }
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+        self.messages.send(Message::Abandon);
+    }
+}
+
+impl Capture {
+    /// Begins to capture: continues the chain in the bucket when the WAL proves where it is,
+    /// else ships the whole database as the next transaction. What is committed from now on is
+    /// not lost to the WAL's next beginning.
+    ///
+    /// # Errors
+    /// [`CaptureError`].
+    pub async fn start<S: LtxStore + Clone>(
+        store: S,
+        fence: Fence,
+        config: CaptureConfig,
+    ) -> Result<Self, CaptureError> {
+        let begin = begin(&store, &config).await?;
+        let (publish, progress) =
+            watch::channel(CaptureProgress { txid: begin.tip, ..CaptureProgress::default() });
+        let publish = Arc::new(publish);
+        let (queue, inbox) = std::sync::mpsc::channel();
+        let waker = Arc::new(Waker::new(&config.data)?);
+        let messages = Messages { queue, waker: Arc::clone(&waker) };
+        let (to_ship, shipments) = mpsc::channel(1);
+        let cancel = CancellationToken::new();
+        let tracker = TaskTracker::new();
+        let shipper = ship::Shipper {
+            store: store.clone(),
+            fence,
+            progress: Arc::clone(&publish),
+            messages: messages.clone(),
+        };
+        let token = cancel.clone();
+        tracker.spawn(async move {
+            token.run_until_cancelled(shipper.run(shipments)).await;
+        });
+        let (ready, started) = oneshot::channel();
+        let parts = thread::Parts { config, begin, waker, inbox, to_ship, progress: publish };
+        let own = messages.clone();
+        tracker.spawn_blocking(move || Thread::run(parts, own, ready));
+        tracker.close();
+        let capture = Self { progress, messages, cancel, tracker };
+        match started.await {
+            Ok(Ok(())) => Ok(capture),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(CaptureError::Ended(CaptureEnd {
+                fenced: false,
+                why: String::from("its thread has died"),
+            })),
+        }
+    }
+
+    /// How far it is, as it changes.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<CaptureProgress> {
+        self.progress.clone()
+    }
+
+    /// Ships everything that is committed, waits until the bucket has it, and closes the
+    /// database. The application has stopped.
+    ///
+    /// # Errors
+    /// [`CaptureError::Unfinished`] when it takes longer than `within`: it goes on and can be
+    /// waited for again. [`CaptureError::Ended`].
+    pub async fn flush(&mut self, within: Duration) -> Result<Txid, CaptureError> {
+        let (reply, flushed) = oneshot::channel();
+        self.messages.send(Message::Flush(reply));
+        let mut progress = self.progress.clone();
+        let waiting = async {
+            tokio::select! {
+                flushed = flushed => flushed.ok(),
+                _ = progress.wait_for(|p| p.ended.is_some()) => None,
+            }
+        };
+        match tokio::time::timeout(within, waiting).await {
+            Ok(Some(result)) => result,
+            Ok(None) => {
+                let end = self.progress.borrow().ended.clone();
+                Err(CaptureError::Ended(end.unwrap_or_else(|| CaptureEnd {
+                    fenced: false,
+                    why: String::from("its thread has ended"),
+                })))
+            }
+            Err(_) => Err(CaptureError::Unfinished { within }),
+        }
+    }
+
+    /// Ends without waiting for the store; the database is closed when this returns.
+    pub async fn abandon(self) {
+        self.cancel.cancel();
+        self.messages.send(Message::Abandon);
+        self.tracker.wait().await;
+    }
+}
+
+/// Where the chain in the bucket ends.
+async fn begin<S: LtxStore>(store: &S, config: &CaptureConfig) -> Result<Begin, CaptureError> {
+    let files = store.list().await?;
+    let tip = files.iter().map(|f| f.name.max).max().unwrap_or(Txid::ZERO);
+    let has_snapshot = files.iter().any(|f| f.name.level == Level::SNAPSHOT);
+    let last = files.iter().rfind(|f| f.name.max == tip && f.name.level == Level::L0);
+    let last = match last {
+        Some(info) => {
+            let content = store.get(info.name).await?;
+            Some(LtxHeader::parse(content.get(..HEADER_LEN).unwrap_or(&content))?)
+        }
+        None => None,
+    };
+    let base = config.base.filter(|base| *base == tip && tip > Txid::ZERO);
+    Ok(Begin { tip, last, at_base: base.is_some(), has_snapshot })
+}

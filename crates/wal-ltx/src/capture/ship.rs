@@ -1,0 +1,108 @@
+//! Putting one file at a time into the bucket, for as long as it takes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ccm_types::Txid;
+use tokio::sync::{mpsc, watch};
+
+use super::thread::Message;
+use super::{CaptureEnd, CaptureProgress, Messages};
+use crate::store::{Body, Fence, Level, LtxName, LtxStore, StoreError};
+
+/// The first pause after a failure; it doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// One file on its way.
+#[derive(Debug)]
+pub(super) struct Shipment {
+    pub(super) name: LtxName,
+    pub(super) timestamp_ms: i64,
+    pub(super) body: Body,
+    pub(super) bytes: u64,
+    /// A file to remove when it is done.
+    pub(super) spooled: Option<PathBuf>,
+}
+
+/// Puts shipments in order.
+pub(super) struct Shipper<S> {
+    pub(super) store: S,
+    pub(super) fence: Fence,
+    pub(super) progress: Arc<watch::Sender<CaptureProgress>>,
+    pub(super) messages: Messages,
+}
+
+impl<S: LtxStore + Clone> Shipper<S> {
+    pub(super) async fn run(self, mut shipments: mpsc::Receiver<Shipment>) {
+        // Ended with this task.
+        let mut snapshots = tokio::task::JoinSet::new();
+        while let Some(shipment) = shipments.recv().await {
+            if shipment.name.level == Level::SNAPSHOT {
+                // Beside the stream of commits, so that it never holds them back.
+                let (store, fence) = (self.store.clone(), self.fence);
+                let messages = self.messages.clone();
+                snapshots.spawn(async move {
+                    let put = put(&store, fence, &shipment).await;
+                    remove(&shipment).await;
+                    if let Err(error) = put {
+                        tracing::warn!(%error, name = %shipment.name, "the snapshot was not stored");
+                    }
+                    messages.send(Message::SnapshotDone);
+                });
+                continue;
+            }
+            let put = put(&self.store, self.fence, &shipment).await;
+            remove(&shipment).await;
+            match put {
+                Ok(()) => self.shipped(shipment.name.max, shipment.bytes),
+                Err(error) => {
+                    self.end(&error);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn shipped(&self, txid: Txid, bytes: u64) {
+        self.progress.send_modify(|progress| {
+            progress.txid = txid;
+            progress.shipped_bytes_total += bytes;
+        });
+        self.messages.send(Message::Shipped(txid));
+    }
+
+    fn end(&self, error: &StoreError) {
+        let fenced = error.is_fenced();
+        let why = error.to_string();
+        self.progress.send_modify(|p| p.ended = Some(CaptureEnd { fenced, why }));
+        self.messages.send(Message::Abandon);
+    }
+}
+
+/// Puts the same bytes until the bucket has them or never will.
+async fn put<S: LtxStore>(store: &S, fence: Fence, shipment: &Shipment) -> Result<(), StoreError> {
+    let mut pause = PAUSE_MIN;
+    loop {
+        let body = shipment.body.clone();
+        match store.put(fence, shipment.name, shipment.timestamp_ms, body).await {
+            Err(error) if error.is_transient() => {
+                tracing::debug!(%error, name = %shipment.name, "not stored yet");
+            }
+            done => return done,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+async fn remove(shipment: &Shipment) {
+    if let Some(path) = &shipment.spooled
+        && let Err(error) = tokio::fs::remove_file(path).await
+    {
+        tracing::debug!(%error, path = %path.display(), "a spooled file stays");
+    }
+}

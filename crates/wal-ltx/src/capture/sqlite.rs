@@ -1,0 +1,129 @@
+//! The connections: a reader that keeps the WAL from starting over, a locker, a checkpointer.
+//!
+//! POSIX locks belong to the process and a file: closing any descriptor of the database drops
+//! every lock that SQLite has on it in this process. So the database is opened once beside
+//! SQLite, before the connections, and closed after them (fields are dropped in order).
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::CaptureError;
+
+/// How long a lock is waited for.
+const BUSY_WITHIN: Duration = Duration::from_millis(500);
+
+/// The database, open.
+#[derive(Debug)]
+pub(super) struct Database {
+    reader: Connection,
+    locker: Connection,
+    checkpointer: Connection,
+    file: Arc<File>,
+    path: PathBuf,
+}
+
+/// The write lock; nobody commits while it is held.
+pub(super) struct Locked<'a> {
+    database: &'a Database,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // A transaction that wrote nothing has nothing to undo.
+        self.database.locker.execute_batch("ROLLBACK").ok();
+    }
+}
+
+impl Database {
+    pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
+        let failed = |source| CaptureError::File { doing: "open", path: path.into(), source };
+        let file = Arc::new(File::open(path).map_err(failed)?);
+        let connect = || connect(path);
+        let database = Self {
+            reader: connect()?,
+            locker: connect()?,
+            checkpointer: connect()?,
+            file,
+            path: path.to_path_buf(),
+        };
+        let mode: String = database
+            .reader
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+            .map_err(|source| database.failed("read the journal mode of", source))?;
+        if mode != "wal" {
+            let source = io::Error::other(format!("its journal mode is {mode}, not wal"));
+            return Err(CaptureError::File { doing: "capture", path: path.into(), source });
+        }
+        database.hold()?;
+        Ok(database)
+    }
+
+    /// The database file beside SQLite. Must not outlive the connections.
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Holds the present state, so that the WAL cannot start over.
+    pub(super) fn hold(&self) -> Result<(), CaptureError> {
+        let hold = "BEGIN; SELECT count(*) FROM sqlite_schema";
+        self.reader.execute_batch(hold).map_err(|e| self.failed("hold a read transaction on", e))
+    }
+
+    fn let_go(&self) -> Result<(), CaptureError> {
+        let end = self.reader.execute_batch("ROLLBACK");
+        end.map_err(|e| self.failed("end the read transaction on", e))
+    }
+
+    /// Keeps everybody from committing; `None` when somebody is for too long.
+    pub(super) fn lock(&self) -> Result<Option<Locked<'_>>, CaptureError> {
+        match self.locker.execute_batch("BEGIN IMMEDIATE") {
+            Ok(()) => Ok(Some(Locked { database: self })),
+            Err(error) if is_busy(&error) => Ok(None),
+            Err(error) => Err(self.failed("lock", error)),
+        }
+    }
+
+    /// Copies the WAL into the database file; `true` when all of it was copied, and then the
+    /// file does not change before the next checkpoint.
+    pub(super) fn checkpoint(&self, _locked: &Locked<'_>) -> Result<bool, CaptureError> {
+        self.let_go()?;
+        let copied = self.checkpointer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        self.hold()?;
+        match copied {
+            Ok((busy, in_wal, done)) => Ok(busy == 0 && in_wal == done),
+            Err(error) if is_busy(&error) => Ok(false),
+            Err(error) => Err(self.failed("checkpoint", error)),
+        }
+    }
+
+    pub(super) fn busy(&self) -> CaptureError {
+        CaptureError::Busy { path: self.path.clone(), within: BUSY_WITHIN }
+    }
+
+    fn failed(&self, doing: &'static str, source: rusqlite::Error) -> CaptureError {
+        CaptureError::Sqlite { doing, path: self.path.clone(), source }
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, CaptureError> {
+    let failed = |source| CaptureError::Sqlite { doing: "open", path: path.into(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY_WITHIN).map_err(failed)?;
+    // The WAL proves where the chain is, so it stays when the last connection closes.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+    connection.execute_batch("PRAGMA wal_autocheckpoint = 0").map_err(failed)?;
+    Ok(connection)
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
