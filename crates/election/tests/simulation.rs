@@ -9,7 +9,7 @@
 //! that holder's own clock; every leadership has a higher epoch than all before; and when the
 //! faults end, somebody leads.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
