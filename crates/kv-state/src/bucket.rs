@@ -162,6 +162,10 @@ impl Bucket {
             return refuse("it keeps more than the last value of a key");
         }
         if !info.config.allow_msg_ttl {
+            // Made by hand, or before the server was upgraded: nothing in it is worth keeping.
+            if self.client.is_server_compatible(2, 11, 0) {
+                return refuse("it never forgets a record");
+            }
             return Err(KvError::ServerTooOld);
         }
         Ok(true)
@@ -225,7 +229,7 @@ impl Bucket {
     ) -> Result<Written, KvError> {
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Expected-Last-Subject-Sequence", expect.to_string().as_str());
-        headers.insert("Nats-TTL", format!("{}s", ttl.as_secs().max(1)).as_str());
+        headers.insert("Nats-TTL", whole_seconds(ttl).as_str());
         let request = async_nats::Request::new().headers(headers).payload(value.into());
         match self.exchange::<Ack>(self.subject(key), request).await {
             Ok(ack) => Ok(Written::Stored(ack.seq)),
@@ -285,4 +289,10 @@ impl Bucket {
             Err(error) => Err(Failure::Away(error.into())),
         }
     }
+}
+
+/// As the server reads it; rounded up, so that nothing is forgotten too early.
+fn whole_seconds(ttl: Duration) -> String {
+    let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+    format!("{}s", seconds.max(1))
 }

@@ -1,5 +1,9 @@
 //! Why a record could not be read or written.
 
+/// JetStream's numbers for what passes by itself: no peers for a stream yet, JetStream
+/// unavailable, no resources, a stream offline, an earlier write of the same key in flight.
+const PASSING: [u32; 5] = [10005, 10008, 10023, 10118, 10164];
+
 /// Why the state bucket did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum KvError {
@@ -30,8 +34,11 @@ pub enum KvError {
         /// Where it is.
         address: String,
     },
+    /// The record changed between reading and writing it, and not by another daemon.
+    #[error("the node record changed while it was written")]
+    Changing,
     /// The bucket's name is taken by something else.
-    #[error("the stream {stream} exists and is not a state bucket of ccm: {why}")]
+    #[error("the stream {stream} cannot be the state bucket: {why}; rename or remove it")]
     ForeignBucket {
         /// The stream.
         stream: String,
@@ -51,8 +58,8 @@ impl KvError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable { .. } => true,
-            Self::Refused { code, .. } => *code == 10008 || *code == 503,
+            Self::Unavailable { .. } | Self::Changing => true,
+            Self::Refused { code, .. } => PASSING.contains(code),
             Self::Duplicate { .. }
             | Self::ForeignBucket { .. }
             | Self::ServerTooOld

@@ -1,12 +1,12 @@
 //! The records of all nodes, and this node's own.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ccm_types::NodeId;
 
-use crate::bucket::{Bucket, Entry, Written};
+use crate::bucket::{Bucket, Written};
 use crate::{KvError, NodeRecord};
 
 /// The bucket of the node records. Clones share what is known of this node's own record.
@@ -15,6 +15,8 @@ pub struct Nodes {
     bucket: Bucket,
     /// The revision of this node's own record.
     own: Arc<Mutex<u64>>,
+    /// The revision of another run's record that a claim met.
+    met: Arc<Mutex<Option<u64>>>,
     /// Keys whose garbage has been named in the log.
     named: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -34,46 +36,53 @@ impl Nodes {
         replicas: usize,
     ) -> Result<Self, KvError> {
         let bucket = Bucket::open(client, bucket, replicas).await?;
-        Ok(Self { bucket, own: Arc::default(), named: Arc::default() })
+        Ok(Self { bucket, own: Arc::default(), met: Arc::default(), named: Arc::default() })
     }
 
-    /// Writes this node's record for the first time.
+    /// Writes this node's record for the first time; it is forgotten after `ttl`, which the
+    /// server counts in whole seconds.
     ///
     /// # Errors
     /// [`KvError::Duplicate`] when there is one of another run: ask whether that one lives, then
-    /// [`Nodes::take_over`]. The others.
+    /// [`Nodes::take_over`]. [`KvError::Unavailable`], [`KvError::Refused`].
     pub async fn claim(&self, record: &NodeRecord, ttl: Duration) -> Result<(), KvError> {
-        let there = self.bucket.get(&key(&record.node_id)).await?;
-        self.write_over(record, ttl, there.as_ref(), false).await
+        let there = self.there(record).await?;
+        *lock(&self.met) = there.other.as_ref().map(|_| there.revision);
+        match there.other {
+            Some(other) => Err(duplicate(other)),
+            None => self.write(record, ttl, there.revision).await,
+        }
     }
 
-    /// Writes this node's record over that of a run which is known to be dead.
+    /// Writes this node's record over the one that [`Nodes::claim`] met, whose run is dead.
     ///
     /// # Errors
-    /// [`KvError::Duplicate`] when it was written meanwhile; the others.
+    /// [`KvError::Duplicate`] when it was written since: somebody lives after all.
+    /// [`KvError::Unavailable`], [`KvError::Refused`].
     pub async fn take_over(&self, record: &NodeRecord, ttl: Duration) -> Result<(), KvError> {
-        let there = self.bucket.get(&key(&record.node_id)).await?;
-        self.write_over(record, ttl, there.as_ref(), true).await
+        let met = *lock(&self.met);
+        let there = self.there(record).await?;
+        match there.other {
+            Some(other) if met != Some(there.revision) => Err(duplicate(other)),
+            Some(_) | None => self.write(record, ttl, there.revision).await,
+        }
     }
 
-    /// Writes this node's record again.
+    /// Writes this node's record again, which then lives for `ttl` from now.
     ///
     /// # Errors
-    /// [`KvError::Duplicate`] when another run has written it; the others.
+    /// [`KvError::Duplicate`] when another run has written it. [`KvError::Unavailable`],
+    /// [`KvError::Refused`].
     pub async fn publish(&self, record: &NodeRecord, ttl: Duration) -> Result<(), KvError> {
-        let expect = *self.own();
-        let value = serde_json::to_vec(record).map_err(KvError::Encode)?;
-        let key = key(&record.node_id);
-        match self.bucket.put(&key, expect, value, ttl).await? {
-            Written::Stored(revision) => {
-                *self.own() = revision;
-                Ok(())
-            }
-            // Forgotten meanwhile, or written by an answer that never came.
-            Written::Conflict => {
-                let there = self.bucket.get(&key).await?;
-                self.write_over(record, ttl, there.as_ref(), false).await
-            }
+        let own = *lock(&self.own);
+        if self.put(record, ttl, own).await? {
+            return Ok(());
+        }
+        // Forgotten meanwhile, or written by ourselves with an answer that never came.
+        let there = self.there(record).await?;
+        match there.other {
+            Some(other) => Err(duplicate(other)),
+            None => self.write(record, ttl, there.revision).await,
         }
     }
 
@@ -98,64 +107,71 @@ impl Nodes {
         Ok(records)
     }
 
-    /// Removes this node's record, unless another run has written it.
+    /// Removes this node's record as last written here, unless it was written again elsewhere.
     ///
     /// # Errors
     /// [`KvError::Unavailable`], [`KvError::Refused`].
     pub async fn remove(&self, node: &NodeId) -> Result<(), KvError> {
-        let expect = *self.own();
+        let expect = *lock(&self.own);
         match self.bucket.remove(&key(node), expect).await? {
             Written::Stored(_) | Written::Conflict => Ok(()),
         }
     }
 
-    async fn write_over(
-        &self,
-        record: &NodeRecord,
-        ttl: Duration,
-        there: Option<&Entry>,
-        dead: bool,
-    ) -> Result<(), KvError> {
-        let other = there.and_then(|entry| serde_json::from_slice(&entry.value).ok());
+    /// What is at the key of `record`.
+    async fn there(&self, record: &NodeRecord) -> Result<There, KvError> {
+        let Some(entry) = self.bucket.get(&key(&record.node_id)).await? else {
+            return Ok(There { revision: 0, other: None });
+        };
+        // Neither a trace nor garbage speaks for a living daemon.
+        let other = serde_json::from_slice(&entry.value).ok();
         let other = other.filter(|other: &NodeRecord| other.instance != record.instance);
-        if let Some(other) = other
-            && !dead
-        {
-            return Err(duplicate(other));
-        }
-        let expect = there.map_or(0, |entry| entry.revision);
+        Ok(There { revision: entry.revision, other })
+    }
+
+    /// Whether the record was stored, and not refused because the key is at another revision.
+    async fn put(&self, record: &NodeRecord, ttl: Duration, expect: u64) -> Result<bool, KvError> {
         let value = serde_json::to_vec(record).map_err(KvError::Encode)?;
         match self.bucket.put(&key(&record.node_id), expect, value, ttl).await? {
             Written::Stored(revision) => {
-                *self.own() = revision;
-                Ok(())
+                *lock(&self.own) = revision;
+                Ok(true)
             }
-            Written::Conflict => {
-                let there = self.bucket.get(&key(&record.node_id)).await?;
-                let other = there.and_then(|entry| serde_json::from_slice(&entry.value).ok());
-                Err(other.map_or_else(
-                    || KvError::Refused {
-                        what: "writing the node record",
-                        description: String::from("it changed at the same moment"),
-                        code: 10008,
-                    },
-                    duplicate,
-                ))
-            }
+            Written::Conflict => Ok(false),
         }
     }
 
-    fn own(&self) -> std::sync::MutexGuard<'_, u64> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Writes over the revision just read; a conflict now is somebody else, or a coincidence that
+    /// the next try clears up.
+    async fn write(&self, record: &NodeRecord, ttl: Duration, expect: u64) -> Result<(), KvError> {
+        if self.put(record, ttl, expect).await? {
+            return Ok(());
+        }
+        let there = self.there(record).await?;
+        Err(there.other.map_or(KvError::Changing, duplicate))
     }
 
     fn name_garbage(&self, key: String, error: &serde_json::Error) {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut named = lock(&self.named);
         if !named.contains(&key) {
             tracing::warn!(%key, %error, "not a node record: who writes to the state bucket?");
             named.insert(key);
         }
     }
+}
+
+/// What is at a key.
+#[derive(Debug)]
+struct There {
+    /// 0 when there is nothing, not even a trace.
+    revision: u64,
+    /// The record, when it is one of another run.
+    other: Option<NodeRecord>,
+}
+
+/// No value here is ever half changed, so a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn duplicate(other: NodeRecord) -> KvError {
