@@ -1,9 +1,34 @@
 //! The daemon: the shell around the role machine.
+//!
+//! [`run`] looks at what is on this host (files, guard, a backend that an earlier daemon left
+//! running), reaches NATS, and turns one loop: an event goes into [`ccm_role::Machine`], its
+//! actions go to the lanes. A lane owns one resource (the database files, the backend) and does
+//! one thing at a time. Nothing here decides anything.
 
+mod error;
 mod nats;
+mod outcome;
 mod settings;
 
+mod run;
+
+mod join;
+
+mod event_loop;
+
+mod dispatch;
+
+mod backend;
+mod files;
+mod lease;
+mod observe;
+mod presence;
+mod service;
+mod tasks;
+
+pub use error::RunError;
 pub use nats::{ConnectError, connect};
+pub use run::run;
 pub use settings::{
     BackendKind, BackendSettings, FileSettings, NatsSettings, Settings, VipSettings,
 };

@@ -1,0 +1,133 @@
+//! The ways from the loop to the adapters. Nothing here waits.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ccm_control::{Client, DemoteRequest};
+use ccm_election::{Adoption, Election, Timing};
+use ccm_guard::Armed;
+use ccm_role::{Campaign, Event, OpId};
+use ccm_types::{Epoch, Monotonic, NodeId};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::backend::{self, BackendPort};
+use crate::files;
+use crate::outcome;
+use crate::tasks::Tasks;
+
+/// Requests that may wait for a lane: the machine has a few under way at a time.
+pub(crate) const LANE_QUEUE: usize = 64;
+
+/// The ways to everything that acts.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    pub(crate) node: NodeId,
+    pub(crate) instance: String,
+    pub(crate) timing: Timing,
+    pub(crate) election: Arc<Election>,
+    /// The lease that was found at start: its daemon and its deadline.
+    pub(crate) found: Option<Armed>,
+    pub(crate) port: Arc<BackendPort>,
+    /// The last operation that ends the backend: an earlier start need not go on.
+    pub(crate) stop_asked: watch::Sender<OpId>,
+    pub(crate) files: mpsc::Sender<files::Request>,
+    pub(crate) backend: mpsc::Sender<(OpId, backend::Request)>,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) control: Client,
+    /// How long a planned move may take.
+    pub(crate) handover_within: Duration,
+    /// Says that the record in the state bucket is out of date.
+    pub(crate) announce: Arc<Notify>,
+    pub(crate) left_marker: PathBuf,
+    pub(crate) has_left: bool,
+    pub(crate) tasks: Tasks,
+}
+
+impl Dispatch {
+    pub(crate) fn campaign(&self, campaign: Campaign) {
+        self.election.campaign(match campaign {
+            Campaign::Off => ccm_election::Campaign::Off,
+            Campaign::On | Campaign::Forced => ccm_election::Campaign::On,
+        });
+    }
+
+    pub(crate) fn adopt(&self, epoch: Epoch) {
+        if let Some(found) = self.found.as_ref().filter(|found| found.epoch == epoch) {
+            self.election.adopt(Adoption {
+                epoch,
+                instance: found.instance.clone(),
+                valid_until: found.valid_until,
+            });
+        }
+    }
+
+    pub(crate) fn arm(&self, epoch: Epoch, valid_until: Monotonic) {
+        let stop = self.timing.stop();
+        let armed = Armed {
+            epoch,
+            instance: self.instance.clone(),
+            valid_until,
+            kill_at: valid_until + stop / 2,
+            gone_by: valid_until + stop,
+        };
+        if let Some(guard) = self.port.guard() {
+            guard.arm(Some(armed));
+        }
+    }
+
+    pub(crate) fn disarm(&self) {
+        if let Some(guard) = self.port.guard() {
+            guard.arm(None);
+        }
+    }
+
+    /// A lane that is full or gone cannot be relied on: the daemon ends, the guard keeps the
+    /// deadline.
+    pub(crate) fn to_files(&self, request: files::Request) {
+        let sent = self.files.try_send(request);
+        assert!(sent.is_ok(), "the lane of the files does not take requests");
+    }
+
+    /// As [`Dispatch::to_files`]; a stop interrupts a start that is under way.
+    pub(crate) fn to_backend(&self, op: OpId, request: backend::Request) {
+        match request {
+            backend::Request::Start => {}
+            backend::Request::Stop | backend::Request::Kill(_) => {
+                self.stop_asked.send_replace(op);
+            }
+        }
+        let sent = self.backend.try_send((op, request));
+        assert!(sent.is_ok(), "the lane of the backend does not take requests");
+    }
+
+    pub(crate) fn ask_handover(&self, leader: NodeId) {
+        let (control, events) = (self.control.clone(), self.events.clone());
+        let request = DemoteRequest { successor: Some(self.node.clone()) };
+        let within = self.handover_within;
+        self.tasks.spawn("ask handover", async move {
+            let asked = control.demote(&leader, &request, within).await;
+            let result = asked.map_err(|error| outcome::words(&error));
+            // The loop has ended when nobody listens.
+            events.send(Event::HandoverAnswered { result }).await.ok();
+        });
+    }
+
+    pub(crate) fn announced(&self) {
+        self.announce.notify_one();
+    }
+
+    /// Remembers across restarts that an operator has taken this node out.
+    pub(crate) fn left(&mut self, left: bool) {
+        if left && !self.has_left {
+            self.has_left = true;
+            if let Err(error) = std::fs::write(&self.left_marker, b"") {
+                tracing::error!(
+                    path = %self.left_marker.display(), %error,
+                    "could not note that this node has left: it will take part again after a \
+                     restart"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The loop: one event in, the machine decides, the actions go out. It never waits for an
+//! adapter; whatever takes time answers with an event.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ccm_role::{Action, Command, CommandId, Event, Machine, OpId, Operation, Phase, Status};
+use ccm_types::{BootClock, Monotonic};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::dispatch::Dispatch;
+use crate::tasks::TaskDied;
+use crate::{RunError, backend, files};
+
+/// The loop wakes at least so often: the timer of the runtime does not count while the host is
+/// suspended, the clock of the lease does.
+const WAKE_EVERY: Duration = Duration::from_millis(500);
+
+/// A command of an operator on its way in.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) command: Command,
+    pub(crate) reply: oneshot::Sender<Result<(), String>>,
+}
+
+/// What the loop listens to.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub(crate) shutdown: mpsc::Receiver<()>,
+    pub(crate) deaths: mpsc::Receiver<TaskDied>,
+    pub(crate) refused: mpsc::Receiver<RunError>,
+    pub(crate) commands: mpsc::Receiver<Incoming>,
+    pub(crate) events: mpsc::Receiver<Event>,
+}
+
+/// The machine and the ways to the adapters.
+#[derive(Debug)]
+pub(crate) struct EventLoop {
+    pub(crate) machine: Machine,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) status: watch::Sender<Status>,
+    answers: BTreeMap<CommandId, oneshot::Sender<Result<(), String>>>,
+    commands: u64,
+}
+
+impl EventLoop {
+    pub(crate) fn new(machine: Machine, dispatch: Dispatch, status: watch::Sender<Status>) -> Self {
+        Self { machine, dispatch, status, answers: BTreeMap::new(), commands: 0 }
+    }
+
+    /// Turns until the machine says that the daemon is to end.
+    pub(crate) async fn run(mut self, mut inputs: Inputs, start: Event) -> Result<(), RunError> {
+        if self.handle(start) {
+            return Ok(());
+        }
+        loop {
+            let event = tokio::select! {
+                biased;
+                died = inputs.deaths.recv() => {
+                    let name = died.map_or("the task keeper", |died| died.name);
+                    return Err(RunError::TaskDied { name });
+                }
+                Some(error) = inputs.refused.recv() => return Err(error),
+                Some(()) = inputs.shutdown.recv() => Event::Shutdown,
+                () = self.deadline() => Event::Tick,
+                Some(incoming) = inputs.commands.recv() => self.accept(incoming),
+                Some(event) = inputs.events.recv() => event,
+            };
+            if self.handle(event) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn deadline(&self) {
+        let now = BootClock.now();
+        let next = self.machine.next_deadline().map_or(now + WAKE_EVERY, |(at, _why)| at);
+        tokio::time::sleep(next.since(now).min(WAKE_EVERY)).await;
+    }
+
+    fn accept(&mut self, incoming: Incoming) -> Event {
+        self.commands += 1;
+        let id = CommandId(self.commands);
+        self.answers.insert(id, incoming.reply);
+        Event::Command { id, command: incoming.command }
+    }
+
+    /// One step; `true` when the daemon is to end.
+    fn handle(&mut self, event: Event) -> bool {
+        let now: Monotonic = BootClock.now();
+        tracing::trace!(?event, "event");
+        let mut ending = false;
+        for action in self.machine.step(now, event) {
+            tracing::debug!(?action, "action");
+            ending |= self.act(action);
+        }
+        let status = self.machine.status();
+        self.dispatch.left(status.phase == Phase::Left);
+        self.status.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
+        ending
+    }
+
+    fn act(&mut self, action: Action) -> bool {
+        let dispatch = &mut self.dispatch;
+        match action {
+            Action::Campaign(campaign) => dispatch.campaign(campaign),
+            Action::Release { txid, successor } => dispatch.election.release(txid, successor),
+            Action::AdoptLease { epoch } => dispatch.adopt(epoch),
+            Action::ArmGuard { epoch, valid_until } => dispatch.arm(epoch, valid_until),
+            Action::DisarmGuard => dispatch.disarm(),
+            Action::Run { op, operation } => self.run_operation(op, operation),
+            Action::Follow => dispatch.to_files(files::Request::Follow),
+            Action::StopFollowing => dispatch.to_files(files::Request::StopFollowing),
+            Action::AskHandover { leader } => dispatch.ask_handover(leader),
+            Action::Answer { id, result } => {
+                if let Some(reply) = self.answers.remove(&id) {
+                    // Whoever asked may have given up.
+                    reply.send(result).ok();
+                }
+            }
+            Action::Announce { reason } => {
+                let status = self.machine.status();
+                let epoch = status.epoch.map(ccm_types::Epoch::get);
+                tracing::info!(role = %status.role, epoch, %reason, "role");
+                dispatch.announced();
+            }
+            Action::Exit => return true,
+        }
+        false
+    }
+
+    fn run_operation(&mut self, op: OpId, operation: Operation) {
+        let dispatch = &mut self.dispatch;
+        match operation {
+            Operation::StartBackend => dispatch.to_backend(op, backend::Request::Start),
+            Operation::StopBackend => dispatch.to_backend(op, backend::Request::Stop),
+            Operation::KillBackend { gone_by } => {
+                dispatch.to_backend(op, backend::Request::Kill(gone_by));
+            }
+            Operation::MoveFence { .. }
+            | Operation::Compare
+            | Operation::CatchUp
+            | Operation::Place { .. }
+            | Operation::StartCapture { .. }
+            | Operation::Flush
+            | Operation::AbandonCapture
+            | Operation::Retire { .. } => dispatch.to_files(files::Request::Run(op, operation)),
+        }
+    }
+}

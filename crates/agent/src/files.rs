@@ -1,0 +1,279 @@
+//! The lane of the database files: fence, replica, data file and capture, one thing at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ccm_role::{Event, OpId, Operation, Outcome, Verdict};
+use ccm_types::{Epoch, NodeId, Position, Txid};
+use ccm_wal_ltx::capture::{Capture, CaptureConfig, CaptureProgress};
+use ccm_wal_ltx::follow::{FollowConfig, FollowProgress, Follower, catch_up};
+use ccm_wal_ltx::local::{Local, LocalError};
+use ccm_wal_ltx::plan;
+use ccm_wal_ltx::store::{Fence, LtxStore as _, NatsStore};
+use tokio::sync::{mpsc, watch};
+
+use crate::outcome;
+use crate::tasks::Tasks;
+
+/// One attempt at the final flush; the machine decides about another.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+
+/// One attempt at the definitive catch-up; what it has applied stays.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(60);
+
+/// What the lane is asked to do.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Follow the bucket.
+    Follow,
+    /// Stop following.
+    StopFollowing,
+    /// Run and report.
+    Run(OpId, Operation),
+}
+
+/// Where to read how far replication is.
+#[derive(Debug, Clone)]
+pub(crate) enum View {
+    /// Nothing runs.
+    Idle,
+    /// The replica follows.
+    Following(watch::Receiver<FollowProgress>),
+    /// The data file is captured.
+    Capturing(watch::Receiver<CaptureProgress>),
+}
+
+/// What runs on the files.
+#[derive(Debug)]
+enum Running {
+    Nothing,
+    Following(Follower),
+    Capturing(Capture),
+}
+
+/// The lane.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) store: NatsStore,
+    pub(crate) local: Arc<Local>,
+    pub(crate) node: NodeId,
+    pub(crate) follow: FollowConfig,
+    pub(crate) capture: CaptureConfig,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) view: watch::Sender<View>,
+    pub(crate) tasks: Tasks,
+}
+
+/// The lane at work: what it owns beside its configuration.
+#[derive(Debug)]
+struct State {
+    lane: Files,
+    running: Running,
+    fence: Option<Fence>,
+    /// What the data file held when it was put in its place, without a WAL.
+    base: Option<Txid>,
+}
+
+impl Files {
+    /// Serves requests in order until the queue is closed.
+    pub(crate) async fn run(self, mut requests: mpsc::Receiver<Request>) {
+        let mut state = State { lane: self, running: Running::Nothing, fence: None, base: None };
+        while let Some(request) = requests.recv().await {
+            match request {
+                Request::Follow => state.follow(),
+                Request::StopFollowing => state.stop_following().await,
+                Request::Run(op, operation) => {
+                    let outcome = state.operate(operation).await;
+                    state.tell(Event::Done { op, outcome }).await;
+                }
+            }
+        }
+        state.stop_following().await;
+    }
+}
+
+impl State {
+    async fn tell(&self, event: Event) {
+        // The loop has ended when nobody listens.
+        self.lane.events.send(event).await.ok();
+    }
+
+    async fn operate(&mut self, operation: Operation) -> Outcome {
+        match operation {
+            Operation::MoveFence { epoch } => self.move_fence(epoch).await,
+            Operation::Compare => self.compare().await,
+            Operation::CatchUp => self.catch_up().await,
+            Operation::Place { verdict, epoch } => self.place(verdict, epoch).await,
+            Operation::StartCapture { epoch } => self.start_capture(epoch).await,
+            Operation::Flush => self.flush().await,
+            Operation::AbandonCapture => self.abandon().await,
+            Operation::Retire { at } => self.retire(at).await,
+            Operation::StartBackend | Operation::StopBackend | Operation::KillBackend { .. } => {
+                Outcome::Permanent(String::from("the backend has a lane of its own"))
+            }
+        }
+    }
+
+    fn follow(&mut self) {
+        match self.running {
+            Running::Following(_) | Running::Capturing(_) => return,
+            Running::Nothing => {}
+        }
+        let lane = &self.lane;
+        let follower =
+            Follower::start(lane.store.clone(), Arc::clone(&lane.local), lane.follow.clone());
+        lane.view.send_replace(View::Following(follower.progress()));
+        self.running = Running::Following(follower);
+    }
+
+    async fn stop_following(&mut self) {
+        match std::mem::replace(&mut self.running, Running::Nothing) {
+            Running::Following(follower) => {
+                self.lane.view.send_replace(View::Idle);
+                follower.stop().await;
+            }
+            other @ (Running::Nothing | Running::Capturing(_)) => self.running = other,
+        }
+    }
+
+    async fn move_fence(&mut self, epoch: Epoch) -> Outcome {
+        match self.lane.store.move_fence(epoch, &self.lane.node).await {
+            Ok(fence) => {
+                self.fence = Some(fence);
+                Outcome::Ok
+            }
+            Err(error) => outcome::of_store(&error),
+        }
+    }
+
+    async fn compare(&mut self) -> Outcome {
+        let files = match self.lane.store.list().await {
+            Ok(files) => files,
+            Err(error) => return outcome::of_store(&error),
+        };
+        match self.blocking(Local::data).await {
+            Ok(data) => match plan::compare(data.summary(), &files) {
+                Ok(plan::Verdict::Keep) => Outcome::Compared(Verdict::Keep),
+                Ok(plan::Verdict::Swap) => Outcome::Compared(Verdict::Swap),
+                Ok(plan::Verdict::Create) => Outcome::Compared(Verdict::Create),
+                Err(refusal) => Outcome::Permanent(outcome::words(&refusal)),
+            },
+            Err(outcome) => outcome,
+        }
+    }
+
+    async fn catch_up(&mut self) -> Outcome {
+        let lane = &self.lane;
+        match catch_up(&lane.store, &lane.local, CATCH_UP_WITHIN, |_, _| {}).await {
+            Ok(position) => Outcome::At(position),
+            Err(error) => outcome::of_follow(&error),
+        }
+    }
+
+    async fn place(&mut self, verdict: Verdict, epoch: Epoch) -> Outcome {
+        let verdict = match verdict {
+            Verdict::Keep => plan::Verdict::Keep,
+            Verdict::Swap => plan::Verdict::Swap,
+            Verdict::Create => plan::Verdict::Create,
+        };
+        match self.blocking(move |local| local.place(verdict, epoch)).await {
+            Ok(placed) => {
+                self.base = placed.position.map(|position| position.txid);
+                if let Some(aside) = placed.set_aside {
+                    tracing::warn!(
+                        file = %aside.display(),
+                        "the data file of an earlier leadership differs from the cluster's and was \
+                         set aside: look at what it holds, then remove it"
+                    );
+                }
+                Outcome::Ok
+            }
+            Err(outcome) => outcome,
+        }
+    }
+
+    async fn start_capture(&mut self, epoch: Epoch) -> Outcome {
+        let Some(fence) = self.fence.filter(|fence| fence.epoch == epoch) else {
+            return Outcome::Permanent(format!("no fence of epoch {epoch} to write under"));
+        };
+        self.stop_following().await;
+        self.end_capture().await;
+        let lane = &self.lane;
+        let config = CaptureConfig { base: self.base.take(), ..lane.capture.clone() };
+        match Capture::start(lane.store.clone(), fence, config).await {
+            Ok(capture) => {
+                lane.view.send_replace(View::Capturing(capture.progress()));
+                self.watch_for_its_end(capture.progress());
+                self.running = Running::Capturing(capture);
+                Outcome::Ok
+            }
+            Err(error) => outcome::of_capture(&error),
+        }
+    }
+
+    /// Reports when the capture ends by itself. A capture that was told to end drops its side of
+    /// the channel without a word.
+    fn watch_for_its_end(&self, mut progress: watch::Receiver<CaptureProgress>) {
+        let events = self.lane.events.clone();
+        self.lane.tasks.spawn("capture watch", async move {
+            let Ok(ended) = progress.wait_for(|p| p.ended.is_some()).await.map(|p| p.ended.clone())
+            else {
+                return;
+            };
+            if let Some(end) = ended {
+                let event = Event::CaptureEnded { fenced: end.fenced, why: end.why };
+                // The loop has ended when nobody listens.
+                events.send(event).await.ok();
+            }
+        });
+    }
+
+    async fn flush(&mut self) -> Outcome {
+        let Running::Capturing(capture) = &mut self.running else {
+            return Outcome::Permanent(String::from("nothing is captured"));
+        };
+        match capture.flush(FLUSH_WITHIN).await {
+            Ok(txid) => {
+                self.end_capture().await;
+                let epoch = self.fence.map_or(Epoch::NONE, |fence| fence.epoch);
+                Outcome::At(Position::new(epoch, txid))
+            }
+            Err(error) => outcome::of_capture(&error),
+        }
+    }
+
+    async fn abandon(&mut self) -> Outcome {
+        self.end_capture().await;
+        Outcome::Ok
+    }
+
+    async fn end_capture(&mut self) {
+        match std::mem::replace(&mut self.running, Running::Nothing) {
+            Running::Capturing(capture) => {
+                self.lane.view.send_replace(View::Idle);
+                capture.abandon().await;
+            }
+            other @ (Running::Nothing | Running::Following(_)) => self.running = other,
+        }
+    }
+
+    async fn retire(&mut self, at: Position) -> Outcome {
+        match self.blocking(move |local| local.retire(at)).await {
+            Ok(()) => Outcome::Ok,
+            Err(outcome) => outcome,
+        }
+    }
+
+    async fn blocking<T, F>(&self, work: F) -> Result<T, Outcome>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Local) -> Result<T, LocalError> + Send + 'static,
+    {
+        let local = Arc::clone(&self.lane.local);
+        match tokio::task::spawn_blocking(move || work(&local)).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(outcome::of_local(&error)),
+            Err(panicked) => Err(Outcome::Permanent(panicked.to_string())),
+        }
+    }
+}

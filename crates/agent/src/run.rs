@@ -1,0 +1,309 @@
+//! Starting a daemon: look at what is there, reach NATS, then turn the loop.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ccm_guard::{Armed, BackendState};
+use ccm_health::Probe;
+use ccm_role::{Adopted, Event, Machine, OpId, Status};
+use ccm_systemd_backend::{Bus, Unit};
+use ccm_wal_ltx::capture::CaptureConfig;
+use ccm_wal_ltx::follow::FollowConfig;
+use ccm_wal_ltx::local::{Local, Paths};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::backend::{self, BackendPort, Guard, GuardLink, GuardProgram, Measured, Runner};
+use crate::dispatch::{Dispatch, LANE_QUEUE};
+use crate::event_loop::{EventLoop, Inputs};
+use crate::files::{Files, View};
+use crate::join::{Joined, Patience};
+use crate::observe::Observer;
+use crate::tasks::Tasks;
+use crate::{BackendKind, RunError, Settings, lease, presence, service};
+
+/// Events that may wait for the loop.
+const EVENT_QUEUE: usize = 256;
+
+/// Commands of operators that may wait for the loop.
+const COMMAND_QUEUE: usize = 16;
+
+/// What the tasks have to end when the daemon does.
+const TASKS_END_WITHIN: Duration = Duration::from_secs(5);
+
+/// Restarts of a backend within [`RESTART_WINDOW`] before the lease is handed over.
+const RESTARTS_MAX: u32 = 3;
+
+/// See [`RESTARTS_MAX`].
+const RESTART_WINDOW: Duration = Duration::from_secs(600);
+
+/// What is under way on this host before NATS is reached.
+struct Here {
+    local: Arc<Local>,
+    port: Arc<BackendPort>,
+    serving: watch::Sender<bool>,
+    found: Option<Armed>,
+}
+
+/// Runs a daemon until `shutdown` says to end: its first message plans, a second one hurries.
+///
+/// # Errors
+/// [`RunError`] when it cannot start, or has to give up. A backend that still runs then is ended
+/// by the guard when its lease does.
+pub async fn run(settings: Settings, mut shutdown: mpsc::Receiver<()>) -> Result<(), RunError> {
+    let (tasks, deaths) = Tasks::new();
+    let (events, inbox) = mpsc::channel(EVENT_QUEUE);
+    let instance = nuid::next().to_string();
+    let started = async {
+        let here = look_around(&settings, &events, &tasks).await?;
+        let mut patience = Patience::new(&mut shutdown);
+        let Some(joined) = Joined::reach(&settings, &instance, &mut patience).await? else {
+            return end_early(&here).await;
+        };
+        let daemon = Daemon { settings: &settings, instance, tasks: &tasks, events, here, joined };
+        daemon.run(shutdown, deaths, inbox).await
+    };
+    let result = started.await;
+    tasks.stop(TASKS_END_WITHIN).await;
+    result
+}
+
+/// Asked to end before NATS was reached: an adopted backend cannot be handed over.
+async fn end_early(here: &Here) -> Result<(), RunError> {
+    if here.found.is_some() {
+        let outcome = here.port.stop().await;
+        tracing::info!(?outcome, "the backend was stopped; the cluster was not reached");
+    }
+    Ok(())
+}
+
+/// Opens the files, finds or starts the guard, and sees whether a backend runs under a lease.
+async fn look_around(
+    settings: &Settings,
+    events: &mpsc::Sender<Event>,
+    tasks: &Tasks,
+) -> Result<Here, RunError> {
+    let files = &settings.files;
+    let (data, replica) = (files.data.clone(), files.replica.clone());
+    let paths = Paths { data, replica, owner: files.owner };
+    let open = move || {
+        let local = Local::open(paths)?;
+        local.data()?;
+        Ok::<_, ccm_wal_ltx::local::LocalError>(local)
+    };
+    let opened = tokio::task::spawn_blocking(open).await;
+    let local = Arc::new(opened.map_err(|_| RunError::TaskDied { name: "opening the files" })??);
+    let backend = &settings.backend;
+    let probe = match &backend.health {
+        Some(url) => Some(Probe::new(url, backend.health_timeout)?),
+        None => None,
+    };
+    let serving = watch::Sender::new(false);
+    let guard = match guard_program(settings, &local) {
+        Some(program) => Some((backend::connect(&program).await?, program)),
+        None => None,
+    };
+    let hello = match &guard {
+        Some(((client, _), _)) => Some(client.hello().await?),
+        None => None,
+    };
+    let link = guard.map(|(guard, program): (Guard, GuardProgram)| {
+        GuardLink::start(guard, program, serving.subscribe(), events.clone(), tasks)
+    });
+    let runner = runner(settings, link).await?;
+    let port = Arc::new(BackendPort {
+        runner,
+        probe,
+        start_timeout: backend.start_timeout,
+        stop_timeout: backend.stop_timeout,
+    });
+    let armed = hello.as_ref().filter(|hello| !hello.expired).and_then(|h| h.armed.clone());
+    let running = match hello.map(|hello| hello.backend) {
+        Some(BackendState::Running { .. }) => true,
+        Some(BackendState::External) => {
+            let Measured { status, .. } = port.measure().await;
+            matches!(status, "running" | "unhealthy" | "starting")
+        }
+        Some(BackendState::Stopped | BackendState::Stopping | BackendState::Exited { .. })
+        | None => false,
+    };
+    Ok(Here { local, port, serving, found: armed.filter(|_| running) })
+}
+
+/// The guard of a process backend is its parent, so there is always one.
+fn guard_program(settings: &Settings, local: &Local) -> Option<GuardProgram> {
+    let socket = local.state_dir().join("guard.sock");
+    let mut args = vec![OsString::from("guard"), OsString::from("--socket"), socket.clone().into()];
+    match &settings.backend.kind {
+        BackendKind::Process(_) => {}
+        BackendKind::Systemd(_) if !settings.guard => return None,
+        BackendKind::Systemd(unit) => args.extend([OsString::from("--unit"), unit.into()]),
+    }
+    Some(GuardProgram { program: settings.guard_program.clone(), args, socket })
+}
+
+async fn runner(settings: &Settings, link: Option<Arc<GuardLink>>) -> Result<Runner, RunError> {
+    match (&settings.backend.kind, link) {
+        (BackendKind::Process(argv), Some(guard)) => {
+            Ok(Runner::Process { guard, argv: argv.clone() })
+        }
+        (BackendKind::Process(_), None) => Err(RunError::NoGuard),
+        (BackendKind::Systemd(name), guard) => {
+            let unit = Unit::connect(Bus::System, name).await?;
+            Ok(Runner::Systemd { unit, guard })
+        }
+    }
+}
+
+/// A daemon that has everything it needs.
+struct Daemon<'a> {
+    settings: &'a Settings,
+    instance: String,
+    tasks: &'a Tasks,
+    events: mpsc::Sender<Event>,
+    here: Here,
+    joined: Joined,
+}
+
+impl Daemon<'_> {
+    async fn run(
+        self,
+        shutdown: mpsc::Receiver<()>,
+        deaths: mpsc::Receiver<crate::tasks::TaskDied>,
+        events: mpsc::Receiver<Event>,
+    ) -> Result<(), RunError> {
+        let (commands_in, commands) = mpsc::channel(COMMAND_QUEUE);
+        let (refuse, refused) = mpsc::channel(1);
+        let (view, seen) = watch::channel(View::Idle);
+        let machine = Machine::new(self.machine_config());
+        let (status, shown) = watch::channel(machine.status());
+        let announce = Arc::new(Notify::new());
+        let observer = self.observer(shown, seen);
+        let answering = Arc::clone(&observer);
+        service::start(&self.joined, self.settings, answering, commands_in, self.tasks).await?;
+        let record = presence::Presence {
+            nodes: self.joined.nodes.clone(),
+            observer,
+            announce: Arc::clone(&announce),
+            refuse,
+        };
+        self.tasks.spawn("presence", record.run());
+        let marker = self.settings.files.state_dir().join("left");
+        let start = self.start_event(marker.exists());
+        self.here.serving.send_replace(self.here.found.is_some());
+        let (nodes, node) = (self.joined.nodes.clone(), self.settings.node.clone());
+        let dispatch = self.lanes(view, announce, marker);
+        let inputs = Inputs { shutdown, deaths, refused, commands, events };
+        let ended = EventLoop::new(machine, dispatch, status).run(inputs, start).await;
+        if ended.is_ok() {
+            presence::withdraw(&nodes, &node).await;
+        }
+        ended
+    }
+
+    fn start_event(&self, left: bool) -> Event {
+        let adopted = self
+            .here
+            .found
+            .as_ref()
+            .map(|armed| Adopted { epoch: armed.epoch, valid_until: armed.valid_until });
+        Event::Start { adopted, left }
+    }
+
+    fn machine_config(&self) -> ccm_role::Config {
+        let Settings { node, candidate, timing, backend, .. } = self.settings;
+        ccm_role::Config {
+            node: node.clone(),
+            candidate: *candidate,
+            ttl: timing.ttl,
+            stop: timing.stop(),
+            stop_timeout: backend.stop_timeout,
+            start_timeout: backend.start_timeout,
+            retry: timing.retry(),
+            restarts_max: RESTARTS_MAX,
+            restart_window: RESTART_WINDOW,
+        }
+    }
+
+    fn observer(
+        &self,
+        status: watch::Receiver<Status>,
+        view: watch::Receiver<View>,
+    ) -> Arc<Observer> {
+        Arc::new(Observer {
+            settings: self.settings.clone(),
+            instance: self.instance.clone(),
+            address: self.joined.address.clone(),
+            client: self.joined.client.clone(),
+            status,
+            lease: self.joined.election.status(),
+            view,
+            port: Arc::clone(&self.here.port),
+            nodes: self.joined.nodes.clone(),
+        })
+    }
+
+    /// Starts the lanes and the listeners.
+    fn lanes(
+        self,
+        view: watch::Sender<View>,
+        announce: Arc<Notify>,
+        left_marker: PathBuf,
+    ) -> Dispatch {
+        let Self { settings, instance, tasks, events, here, joined } = self;
+        let (to_files, files_queue) = mpsc::channel(LANE_QUEUE);
+        let (to_backend, backend_queue) = mpsc::channel(LANE_QUEUE);
+        let files = Files {
+            store: joined.store,
+            node: settings.node.clone(),
+            follow: FollowConfig::new(settings.node.clone()),
+            capture: capture_config(settings, &here.local),
+            local: here.local,
+            events: events.clone(),
+            view,
+            tasks: tasks.clone(),
+        };
+        tasks.spawn("files lane", files.run(files_queue));
+        let stop_asked = watch::Sender::new(OpId(0));
+        let lane = backend::Lane {
+            port: Arc::clone(&here.port),
+            events: events.clone(),
+            stop_asked: stop_asked.subscribe(),
+            serving: here.serving.clone(),
+        };
+        tasks.spawn("backend lane", lane.run(backend_queue));
+        if let Some(probe) = here.port.probe.clone() {
+            let every = settings.backend.health_interval;
+            let serving = here.serving.subscribe();
+            let watching = backend::watch_health(probe, every, serving, events.clone());
+            tasks.spawn("health watch", watching);
+        }
+        tasks.spawn("lease watch", lease::forward(joined.changes, events.clone()));
+        Dispatch {
+            node: settings.node.clone(),
+            instance,
+            timing: settings.timing,
+            election: joined.election,
+            found: here.found,
+            port: here.port,
+            stop_asked,
+            files: to_files,
+            backend: to_backend,
+            events,
+            control: joined.control,
+            handover_within: settings.backend.stop_timeout + settings.timing.ttl,
+            announce,
+            left_marker,
+            has_left: false,
+            tasks: tasks.clone(),
+        }
+    }
+}
+
+fn capture_config(settings: &Settings, local: &Local) -> CaptureConfig {
+    CaptureConfig {
+        snapshot_interval: settings.files.snapshot_interval,
+        ..CaptureConfig::new(settings.files.data.clone(), local.state_dir().to_path_buf())
+    }
+}
