@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::RequestErrorKind;
 use async_nats::connection::State;
+use async_nats::service::NATS_SERVICE_ERROR;
 use ccm_types::{ClusterId, NodeId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -110,6 +111,9 @@ impl Client {
                     ControlError::TimedOut { node: node.clone(), within }
                 }
             })?;
+        if let Some(error) = message.headers.as_ref().and_then(|h| h.get(NATS_SERVICE_ERROR)) {
+            return Err(ControlError::Refused(format!("node {node}: {error}")));
+        }
         serde_json::from_slice(&message.payload).map_err(malformed)
     }
 }

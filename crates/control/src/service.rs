@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::service::endpoint::Endpoint;
-use async_nats::service::{self, ServiceExt as _};
+use async_nats::service::{self, ServiceExt as _, error};
 use bytes::Bytes;
 use ccm_types::{ClusterId, NodeId};
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +19,13 @@ use crate::{Answer, ControlError, DemoteRequest, Pong, Status, subject};
 
 /// Requests of one endpoint that are answered at a time; more wait in the connection.
 const AT_ONCE: usize = 16;
+
+/// What is said to a question that the daemon no longer answers.
+const ENDING: &str = "the daemon is ending";
+const ENDING_CODE: usize = 503;
+
+/// How long the last answers may take to leave.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
 /// A question and the way to answer it. Whoever drops the way says that the daemon is ending.
 #[derive(Debug)]
@@ -59,14 +68,17 @@ impl Kind {
 /// A running service; ends when it is stopped or dropped.
 #[derive(Debug)]
 pub struct Service {
-    service: service::Service,
+    client: async_nats::Client,
+    name: String,
+    /// There until the end.
+    service: Option<service::Service>,
     cancel: CancellationToken,
     tracker: TaskTracker,
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.cancel.cancel();
+        self.withdraw();
     }
 }
 
@@ -89,28 +101,61 @@ impl Service {
         ]);
         let builder = client.service_builder().description("a ccm daemon").metadata(metadata);
         let service = builder.start(&name, env!("CARGO_PKG_VERSION")).await.map_err(refuse)?;
-        let cancel = CancellationToken::new();
-        let tracker = TaskTracker::new();
+        let mut offered = Self {
+            client,
+            name: name.clone(),
+            service: None,
+            cancel: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+        };
+        let added = offered.add_endpoints(&service, cluster, node, &requests).await;
+        // From here on withdrawn when it is dropped.
+        offered.service = Some(service);
+        added.map_err(refuse)?;
+        Ok(offered)
+    }
+
+    async fn add_endpoints(
+        &self,
+        service: &service::Service,
+        cluster: &ClusterId,
+        node: &NodeId,
+        requests: &mpsc::Sender<Request>,
+    ) -> Result<(), async_nats::Error> {
         for kind in Kind::ALL {
             let label = kind.endpoint().replace('.', "-");
             let at = subject(cluster, node, kind.endpoint());
-            let endpoint = service.endpoint_builder().name(label).add(at).await.map_err(refuse)?;
-            let (requests, token) = (requests.clone(), cancel.clone());
-            tracker.spawn(serve(endpoint, kind, requests, token, tracker.clone()));
+            let endpoint = service.endpoint_builder().name(label).add(at).await?;
+            let (requests, token) = (requests.clone(), self.cancel.clone());
+            self.tracker.spawn(serve(endpoint, kind, requests, token, self.tracker.clone()));
         }
-        tracker.close();
-        Ok(Self { service, cancel, tracker })
+        self.tracker.close();
+        Ok(())
     }
 
-    /// Who is asked for over `$SRV.INFO`.
-    pub async fn name(&self) -> String {
-        self.service.info().await.name
+    /// The name that `$SRV.INFO` shows.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Ends the service; questions that are not answered yet stay without an answer.
-    pub async fn stop(self) {
-        self.cancel.cancel();
+    /// Ends the service. Questions that the daemon has answered get their answer, the others are
+    /// told that it is ending.
+    pub async fn stop(mut self) {
+        self.withdraw();
         self.tracker.wait().await;
+        if !matches!(timeout(FLUSH_WITHIN, self.client.flush()).await, Ok(Ok(()))) {
+            tracing::debug!("the last answers may be lost");
+        }
+    }
+
+    /// Takes no more questions.
+    fn withdraw(&mut self) {
+        self.cancel.cancel();
+        // Dropping the library's service would leave it answering; its stop never waits.
+        if let Some(Some(Err(error))) = self.service.take().map(|s| s.stop().now_or_never()) {
+            tracing::debug!(%error, "the micro service was not withdrawn");
+        }
     }
 }
 
@@ -131,11 +176,14 @@ async fn serve(
         let Some(Some((place, asked))) = cancel.run_until_cancelled(next).await else { return };
         let (requests, cancel) = (requests.clone(), cancel.clone());
         tracker.spawn(async move {
-            let answered =
-                cancel.run_until_cancelled(answer(kind, &asked.message.payload, requests));
-            if let Some(Some(payload)) = answered.await
-                && let Err(error) = asked.respond(Ok(payload)).await
-            {
+            // An answer that is there goes out, also at the end.
+            let answered = tokio::select! {
+                biased;
+                answered = answer(kind, &asked.message.payload, requests) => answered,
+                () = cancel.cancelled() => None,
+            };
+            let ending = || error::Error { status: String::from(ENDING), code: ENDING_CODE };
+            if let Err(error) = asked.respond(answered.ok_or_else(ending)).await {
                 tracing::debug!(%error, "an answer was not sent");
             }
             drop(place);
