@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Init(Box<Init>),
     /// Bring this node's replica up to date with the cluster, before its daemon starts
     Join,
+    /// Take part in the cluster until told to end (SIGTERM; a second one hurries)
+    Daemon,
     /// Show the cluster as this node sees it
     Status,
     /// Make this node the PRIMARY; the present one hands over without losing a write
@@ -56,6 +58,9 @@ pub(crate) enum Command {
         /// Where the daemon finds it
         #[arg(long, value_name = "FILE")]
         socket: PathBuf,
+        /// The systemd unit to end; without it, the guard starts the backend as its child
+        #[arg(long, value_name = "UNIT")]
+        unit: Option<String>,
     },
     /// Print the version
     Version,

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod daemon;
 mod demote;
 mod guard;
 mod init;
@@ -21,12 +22,13 @@ pub(crate) fn run(cli: Cli) -> Ended {
     match cli.command {
         Command::Init(init) => init::run(&init, shared),
         Command::Join => wait_for(join::run(shared)),
+        Command::Daemon => daemon::run(shared),
         Command::Status => wait_for(status::run(shared)),
         Command::Promote => wait_for(promote::run(shared)),
         Command::Demote => wait_for(demote::run(shared)),
         Command::Switchover { to } => wait_for(switchover::run(shared, &to)),
         Command::Leave => wait_for(leave::run(shared)),
-        Command::Guard { socket } => guard::run(&socket),
+        Command::Guard { socket, unit } => guard::run(&socket, unit.as_deref()),
         Command::Version => version::run(shared),
     }
 }

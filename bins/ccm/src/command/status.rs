@@ -6,6 +6,7 @@
 mod render;
 
 use ccm_control::{ControlError, NodeStatus, Status};
+use ccm_types::NodeId;
 use serde_json::{Value, json};
 
 use crate::cli::Shared;
@@ -71,7 +72,7 @@ fn row(node: NodeStatus) -> Row {
 async fn unanswered(cluster: &Cluster, error: &ControlError, as_json: bool) -> Ended {
     let lease = cluster.lease().await?;
     let nodes = cluster.nodes().await?;
-    let problem = format!("{error}; its log says why: journalctl -u convex-cluster-manager");
+    let problem = problem(&cluster.settings.node, error);
     if as_json {
         print::json(&unknown(cluster, lease.as_ref(), &nodes, &problem))?;
     } else {
@@ -84,6 +85,23 @@ async fn unanswered(cluster: &Cluster, error: &ControlError, as_json: bool) -> E
         print::text(&render::text(&shown))?;
     }
     Ok(Exit::TryAgain)
+}
+
+/// Why there is no answer, and where to look.
+fn problem(node: &NodeId, error: &ControlError) -> String {
+    let log = "its log: journalctl -u convex-cluster-manager";
+    match error {
+        ControlError::NoResponder { .. } => format!(
+            "no daemon of {node} is connected to NATS: systemctl start convex-cluster-manager; {log}"
+        ),
+        ControlError::TimedOut { within, .. } => {
+            format!("the daemon of {node} has not answered within {} s; {log}", within.as_secs())
+        }
+        ControlError::Refused(_)
+        | ControlError::Malformed { .. }
+        | ControlError::NotConnected
+        | ControlError::Offer { .. } => error.to_string(),
+    }
 }
 
 /// The status of a node whose daemon does not answer: the keys of every status, null where only
