@@ -264,6 +264,8 @@ impl Capture {
         let mut progress = self.progress.clone();
         let waiting = async {
             tokio::select! {
+                // An answer counts even when the thread has ended after it.
+                biased;
                 flushed = flushed => flushed.ok(),
                 _ = progress.wait_for(|p| p.ended.is_some()) => None,
             }
