@@ -92,7 +92,8 @@ fn problem(node: &NodeId, error: &ControlError) -> String {
     let log = "its log: journalctl -u convex-cluster-manager";
     match error {
         ControlError::NoResponder { .. } => format!(
-            "no daemon of {node} is connected to NATS: systemctl start convex-cluster-manager; {log}"
+            "no daemon of {node} is connected to NATS: systemctl start convex-cluster-manager; \
+             {log}"
         ),
         ControlError::TimedOut { within, .. } => {
             format!("the daemon of {node} has not answered within {} s; {log}", within.as_secs())

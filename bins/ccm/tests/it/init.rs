@@ -18,7 +18,8 @@ fn the_command_of_the_manual_writes_a_configuration_that_other_commands_accept()
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
     let expected = format!(
         "✓ Cluster configuration initialized\n  Config file: {shown}\n  \
-         Cluster ID:  convex-prod\n  Node ID:     db1.example.com\n  NATS:        [nats://127.0.0.1:1 nats://127.0.0.1:2]\n  \
+         Cluster ID:  convex-prod\n  Node ID:     db1.example.com\n  \
+         NATS:        [nats://127.0.0.1:1 nats://127.0.0.1:2]\n  \
          VIP:         10.0.1.100/24 on eth0\n\nNext steps:\n"
     );
     assert!(ran.out.starts_with(&expected), "{}", ran.out);
