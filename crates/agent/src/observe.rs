@@ -9,7 +9,7 @@ use ccm_control::{NatsStatus, NodeStatus, Pong, Status, VipStatus};
 use ccm_election::LeaseStatus;
 use ccm_kv_state::{NodeRecord, Nodes};
 use ccm_role::Phase;
-use ccm_types::{BootClock, Epoch, Txid};
+use ccm_types::{BootClock, Epoch, NodeId, Txid};
 use tokio::sync::watch;
 
 use crate::Settings;
@@ -50,6 +50,15 @@ impl Observer {
             instance: self.instance.clone(),
             version: String::from(env!("CARGO_PKG_VERSION")),
         }
+    }
+
+    pub(crate) fn node(&self) -> &NodeId {
+        &self.settings.node
+    }
+
+    /// Whether an operator has taken this node out of the cluster.
+    pub(crate) fn has_left(&self) -> bool {
+        self.status.borrow().phase == Phase::Left
     }
 
     /// The stable status of design and docs.

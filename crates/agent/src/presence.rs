@@ -33,6 +33,11 @@ impl Presence {
     /// Publishes at every change of role and every two seconds.
     pub(crate) async fn run(self) {
         loop {
+            if self.observer.has_left() {
+                withdraw(&self.nodes, self.observer.node()).await;
+                self.announce.notified().await;
+                continue;
+            }
             let record = self.observer.record().await;
             match self.nodes.publish(&record, FORGET_AFTER).await {
                 Ok(()) => {}

@@ -88,6 +88,8 @@ pub struct Lease {
     hinted: Monotonic,
     looks_left: u8,
     last_id: u64,
+    /// A look at the key has failed since the last one that did not.
+    blind: bool,
     /// What the user was told about the leader.
     told: Option<Option<Held>>,
     now: Monotonic,
@@ -109,6 +111,7 @@ impl Lease {
             hinted: Monotonic::default(),
             looks_left: 0,
             last_id: 0,
+            blind: false,
             told: None,
             now: Monotonic::default(),
             out: Step::default(),
@@ -193,6 +196,7 @@ impl Lease {
     fn read(&mut self, flight: &InFlight, outcome: ReadOutcome) {
         match outcome {
             ReadOutcome::Failed => {
+                self.blind = true;
                 let again = self.now.max(flight.sent + self.config.timing.retry());
                 self.look_at = again;
                 match &mut self.part {
@@ -235,8 +239,19 @@ impl Lease {
             self.highest = self.highest.max(record.epoch);
         }
         match &mut self.seen {
-            Some(seen) if seen.is(revision, record.as_ref()) => seen.confirmed = confirmed,
-            Some(_) | None => self.seen = Some(Seen { revision, record, since, confirmed }),
+            Some(seen) if seen.is(revision, record.as_ref()) => {
+                let timing = &self.config.timing;
+                let ours = record.is_some_and(|r| r.instance == self.config.instance);
+                let long = confirmed.since(seen.confirmed) > timing.blind_after();
+                if std::mem::take(&mut self.blind) && long && !ours {
+                    seen.not_before = self.now + timing.grace();
+                }
+                seen.confirmed = confirmed;
+            }
+            Some(_) | None => {
+                let not_before = Monotonic::default();
+                self.seen = Some(Seen { revision, record, since, confirmed, not_before });
+            }
         }
     }
 

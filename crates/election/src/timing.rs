@@ -116,6 +116,19 @@ impl Timing {
         (self.ttl / 10).clamp(ms(250), ms(1000))
     }
 
+    /// What a standby leaves to the last holder after it was itself blind: half of the ttl, one
+    /// to three seconds. Whoever served last has the newest data and goes first.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        (self.ttl / 2).clamp(ms(1000), ms(3000))
+    }
+
+    /// A standby that has not seen the key for so long was blind: the holder may have been, too.
+    #[must_use]
+    pub fn blind_after(&self) -> Duration {
+        self.poll() * 2 + self.request_timeout()
+    }
+
     /// Whether the numbers fit together.
     ///
     /// # Errors

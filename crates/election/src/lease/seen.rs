@@ -14,6 +14,8 @@ pub(super) struct Seen {
     pub(super) since: Monotonic,
     /// When the newest read that showed it was sent.
     pub(super) confirmed: Monotonic,
+    /// After this node was blind: the last holder may have been as well, and goes first.
+    pub(super) not_before: Monotonic,
 }
 
 impl Seen {
@@ -50,6 +52,7 @@ impl Seen {
             let ttl = std::time::Duration::from_millis(record.ttl_ms);
             Timing { ttl, heartbeat: config.timing.heartbeat }.takeover_after()
         });
-        self.since + own.max(theirs) + config.priority_delay
+        let silent = self.since + own.max(theirs) + config.priority_delay;
+        silent.max(self.not_before)
     }
 }
