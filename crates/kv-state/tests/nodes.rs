@@ -50,10 +50,8 @@ async fn put(server: &NatsServer, key: &str, value: serde_json::Value) {
 }
 
 fn other_instance(error: &KvError) -> &str {
-    match error {
-        KvError::Duplicate { instance, .. } => instance,
-        error => panic!("{error}"),
-    }
+    let KvError::Duplicate { instance, .. } = error else { panic!("{error}") };
+    instance
 }
 
 #[tokio::test]
