@@ -16,6 +16,9 @@ use crate::{processes, wait};
 /// on a busy machine, so that it tells a hang from slowness and nothing else.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Between two times that a node is asked for its status.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
 /// How to set up a cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
@@ -170,13 +173,16 @@ impl Cluster {
         mut holds: impl FnMut(&Value) -> bool,
     ) -> Value {
         let node = &self.nodes[index];
-        let mut last = Value::Null;
-        let look = || {
-            last = node.status();
-            holds(&last).then(|| last.clone())
-        };
-        let what = format!("the status of {} to say {what}", node.name);
-        wait::until(PATIENCE, &what, look)
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = node.status();
+            if holds(&status) {
+                return status;
+            }
+            let name = &node.name;
+            assert!(Instant::now() < deadline, "{name} never said {what}, last it said {status:#}");
+            std::thread::park_timeout(ASK_EVERY);
+        }
     }
 
     /// Waits until node `index` is passive and has applied what the primary has shipped.
