@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use ccm_control::Client as ControlClient;
+use ccm_control::{Client as ControlClient, ControlError};
 use ccm_election::{Change, Election, ElectionConfig};
 use ccm_kv_state::{KvError, NodeRecord, Nodes};
 use ccm_types::{Epoch, RoleName, Txid};
@@ -150,7 +150,11 @@ async fn claim(
                     Err(RunError::Duplicate { node, instance, address })
                 }
                 // A record of a daemon that has died.
-                Ok(_) | Err(_) => Ok(nodes.take_over(record, FORGET_AFTER).await?),
+                Ok(_) | Err(ControlError::NoResponder { .. }) => {
+                    Ok(nodes.take_over(record, FORGET_AFTER).await?)
+                }
+                // Silence proves nothing.
+                Err(error) => Err(error.into()),
             }
         }
         Err(error) => Err(error.into()),

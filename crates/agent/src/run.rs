@@ -13,6 +13,7 @@ use ccm_wal_ltx::capture::CaptureConfig;
 use ccm_wal_ltx::follow::FollowConfig;
 use ccm_wal_ltx::local::{Local, Paths};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::backend::{self, BackendPort, Guard, GuardLink, GuardProgram, Measured, Runner};
 use crate::dispatch::{Dispatch, LANE_QUEUE};
@@ -181,14 +182,19 @@ impl Daemon<'_> {
         let announce = Arc::new(Notify::new());
         let observer = self.observer(shown, seen);
         let answering = Arc::clone(&observer);
-        service::start(&self.joined, self.settings, answering, commands_in, self.tasks).await?;
+        let service =
+            service::start(&self.joined, self.settings, answering, commands_in, self.tasks).await?;
         let record = presence::Presence {
             nodes: self.joined.nodes.clone(),
             observer,
             announce: Arc::clone(&announce),
             refuse,
         };
-        self.tasks.spawn("presence", record.run());
+        let present = CancellationToken::new();
+        let until = present.clone();
+        self.tasks.spawn("presence", async move {
+            until.run_until_cancelled(record.run()).await;
+        });
         let marker = self.settings.files.state_dir().join("left");
         let start = self.start_event(marker.exists());
         self.here.serving.send_replace(self.here.found.is_some());
@@ -196,6 +202,9 @@ impl Daemon<'_> {
         let dispatch = self.lanes(view, announce, marker);
         let inputs = Inputs { shutdown, deaths, refused, commands, events };
         let ended = EventLoop::new(machine, dispatch, status).run(inputs, start).await;
+        // The last answers go out before the daemon does.
+        service.stop().await;
+        present.cancel();
         if ended.is_ok() {
             presence::withdraw(&nodes, &node).await;
         }

@@ -15,23 +15,19 @@ use crate::{RunError, Settings};
 /// Requests that may wait.
 const QUEUE: usize = 32;
 
-/// Answers until the daemon ends.
+/// Answers until the service is stopped.
 pub(crate) async fn start(
     joined: &Joined,
     settings: &Settings,
     observer: Arc<Observer>,
     commands: mpsc::Sender<Incoming>,
     tasks: &Tasks,
-) -> Result<(), RunError> {
+) -> Result<Service, RunError> {
     let (requests, queue) = mpsc::channel(QUEUE);
     let client = joined.client.clone();
     let service = Service::start(client, &settings.cluster, &settings.node, requests).await?;
-    let answering = answer(queue, observer, commands, tasks.clone());
-    tasks.spawn("service", async move {
-        answering.await;
-        service.stop().await;
-    });
-    Ok(())
+    tasks.spawn("service", answer(queue, observer, commands, tasks.clone()));
+    Ok(service)
 }
 
 async fn answer(
