@@ -13,11 +13,16 @@
 //! Nothing is written to the application's database.
 
 mod batch;
+mod begin;
+mod chain;
+mod error;
 mod image;
 mod ship;
+mod snapshot;
 mod sqlite;
 mod thread;
 mod wake;
+mod wal_file;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,9 +33,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::codec::{HEADER_LEN, LtxError, LtxHeader};
-use crate::store::{Fence, Level, LtxStore, StoreError};
-use thread::{Begin, Message, Thread};
+use crate::store::{Fence, LtxStore};
+pub use error::CaptureError;
+use thread::{Message, Thread};
 use wake::Waker;
 
 /// How the data file is captured.
@@ -90,82 +95,6 @@ pub struct CaptureEnd {
     pub why: String,
 }
 
-/// Why capture could not begin or finish.
-#[derive(Debug, thiserror::Error)]
-pub enum CaptureError {
-    /// The bucket failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// SQLite failed on the data file.
-    #[error("could not {doing} {path}")]
-    Sqlite {
-        /// What was tried.
-        doing: &'static str,
-        /// The data file.
-        path: PathBuf,
-        /// SQLite's error.
-        #[source]
-        source: rusqlite::Error,
-    },
-    /// A file could not be read or written.
-    #[error("could not {doing} {path}")]
-    File {
-        /// What was tried.
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        #[source]
-        source: std::io::Error,
-    },
-    /// An LTX file could not be made or read.
-    #[error("could not make the next LTX file")]
-    Ltx(#[from] LtxError),
-    /// Somebody keeps the database busy.
-    #[error("{path} is busy: an application holds it longer than {within:?}")]
-    Busy {
-        /// The data file.
-        path: PathBuf,
-        /// How long was waited.
-        within: Duration,
-    },
-    /// The final flush is not done yet; it goes on and can be waited for again.
-    #[error("the final flush has not reached NATS within {within:?}")]
-    Unfinished {
-        /// How long was waited.
-        within: Duration,
-    },
-    /// Capture has ended by itself.
-    #[error("capture has ended: {}", .0.why)]
-    Ended(CaptureEnd),
-}
-
-impl CaptureError {
-    /// Worth trying again without a change.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Store(error) => error.is_transient(),
-            Self::Busy { .. } | Self::Unfinished { .. } => true,
-            Self::Sqlite { .. } | Self::File { .. } | Self::Ltx(_) | Self::Ended(_) => false,
-        }
-    }
-
-    /// A newer epoch owns the bucket.
-    #[must_use]
-    pub fn is_fenced(&self) -> bool {
-        match self {
-            Self::Store(error) => error.is_fenced(),
-            Self::Ended(end) => end.fenced,
-            Self::Sqlite { .. }
-            | Self::File { .. }
-            | Self::Ltx(_)
-            | Self::Busy { .. }
-            | Self::Unfinished { .. } => false,
-        }
-    }
-}
-
 /// A running capture. Dropping it ends it without waiting for the store.
 #[derive(Debug)]
 pub struct Capture {
@@ -173,6 +102,8 @@ pub struct Capture {
     messages: Messages,
     cancel: CancellationToken,
     tracker: TaskTracker,
+    /// A flush is done; the database is closed.
+    flushed: Option<Txid>,
 }
 
 /// The way to the thread: a queue and what wakes it.
@@ -210,7 +141,7 @@ impl Capture {
         fence: Fence,
         config: CaptureConfig,
     ) -> Result<Self, CaptureError> {
-        let begin = begin(&store, &config).await?;
+        let begin = begin::begin(&store, &config).await?;
         let (publish, progress) =
             watch::channel(CaptureProgress { txid: begin.tip, ..CaptureProgress::default() });
         let publish = Arc::new(publish);
@@ -231,11 +162,19 @@ impl Capture {
             token.run_until_cancelled(shipper.run(shipments)).await;
         });
         let (ready, started) = oneshot::channel();
-        let parts = thread::Parts { config, begin, waker, inbox, to_ship, progress: publish };
-        let own = messages.clone();
-        tracker.spawn_blocking(move || Thread::run(parts, own, ready));
+        let parts = thread::Parts {
+            config,
+            begin,
+            waker,
+            inbox,
+            messages: messages.clone(),
+            to_ship,
+            progress: publish,
+            cancel: cancel.clone(),
+        };
+        tracker.spawn_blocking(move || Thread::run(parts, ready));
         tracker.close();
-        let capture = Self { progress, messages, cancel, tracker };
+        let capture = Self { progress, messages, cancel, tracker, flushed: None };
         match started.await {
             Ok(Ok(())) => Ok(capture),
             Ok(Err(error)) => Err(error),
@@ -259,28 +198,36 @@ impl Capture {
     /// [`CaptureError::Unfinished`] when it takes longer than `within`: it goes on and can be
     /// waited for again. [`CaptureError::Ended`].
     pub async fn flush(&mut self, within: Duration) -> Result<Txid, CaptureError> {
+        if let Some(txid) = self.flushed {
+            return Ok(txid);
+        }
         let (reply, flushed) = oneshot::channel();
         self.messages.send(Message::Flush(reply));
-        let mut progress = self.progress.clone();
+        let tracker = self.tracker.clone();
         let waiting = async {
-            tokio::select! {
-                // An answer counts even when the thread has ended after it.
-                biased;
-                flushed = flushed => flushed.ok(),
-                _ = progress.wait_for(|p| p.ended.is_some()) => None,
+            let flushed = flushed.await.ok();
+            if flushed.is_some() {
+                // The database is closed.
+                tracker.wait().await;
             }
+            flushed
         };
         match tokio::time::timeout(within, waiting).await {
-            Ok(Some(result)) => result,
-            Ok(None) => {
-                let end = self.progress.borrow().ended.clone();
-                Err(CaptureError::Ended(end.unwrap_or_else(|| CaptureEnd {
-                    fenced: false,
-                    why: String::from("its thread has ended"),
-                })))
+            Ok(Some(txid)) => {
+                self.flushed = Some(txid);
+                Ok(txid)
             }
+            Ok(None) => Err(self.end()),
             Err(_) => Err(CaptureError::Unfinished { within }),
         }
+    }
+
+    fn end(&self) -> CaptureError {
+        let end = self.progress.borrow().ended.clone();
+        CaptureError::Ended(end.unwrap_or_else(|| CaptureEnd {
+            fenced: false,
+            why: String::from("its thread has ended"),
+        }))
     }
 
     /// Ends without waiting for the store; the database is closed when this returns.
@@ -289,21 +236,4 @@ impl Capture {
         self.messages.send(Message::Abandon);
         self.tracker.wait().await;
     }
-}
-
-/// Where the chain in the bucket ends.
-async fn begin<S: LtxStore>(store: &S, config: &CaptureConfig) -> Result<Begin, CaptureError> {
-    let files = store.list().await?;
-    let tip = files.iter().map(|f| f.name.max).max().unwrap_or(Txid::ZERO);
-    let has_snapshot = files.iter().any(|f| f.name.level == Level::SNAPSHOT);
-    let last = files.iter().rfind(|f| f.name.max == tip && f.name.level == Level::L0);
-    let last = match last {
-        Some(info) => {
-            let content = store.get(info.name).await?;
-            Some(LtxHeader::parse(content.get(..HEADER_LEN).unwrap_or(&content))?)
-        }
-        None => None,
-    };
-    let base = config.base.filter(|base| *base == tip && tip > Txid::ZERO);
-    Ok(Begin { tip, last, at_base: base.is_some(), has_snapshot })
 }

@@ -1,12 +1,12 @@
 //! Putting one file at a time into the bucket, for as long as it takes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ccm_types::Txid;
 use tokio::sync::{mpsc, watch};
 
+use super::error::in_words;
 use super::thread::Message;
 use super::{CaptureEnd, CaptureProgress, Messages};
 use crate::store::{Body, Fence, Level, LtxName, LtxStore, StoreError};
@@ -24,11 +24,10 @@ pub(super) struct Shipment {
     pub(super) timestamp_ms: i64,
     pub(super) body: Body,
     pub(super) bytes: u64,
-    /// A file to remove when it is done.
-    pub(super) spooled: Option<PathBuf>,
 }
 
 /// Puts shipments in order.
+#[derive(Clone)]
 pub(super) struct Shipper<S> {
     pub(super) store: S,
     pub(super) fence: Fence,
@@ -43,16 +42,7 @@ impl<S: LtxStore + Clone> Shipper<S> {
         while let Some(shipment) = shipments.recv().await {
             if shipment.name.level == Level::SNAPSHOT {
                 // Beside the stream of commits, so that it never holds them back.
-                let (store, fence) = (self.store.clone(), self.fence);
-                let messages = self.messages.clone();
-                snapshots.spawn(async move {
-                    let put = put(&store, fence, &shipment).await;
-                    remove(&shipment).await;
-                    if let Err(error) = put {
-                        tracing::warn!(%error, name = %shipment.name, "the snapshot was not stored");
-                    }
-                    messages.send(Message::SnapshotDone);
-                });
+                snapshots.spawn(self.clone().snapshot(shipment));
                 continue;
             }
             let put = put(&self.store, self.fence, &shipment).await;
@@ -67,6 +57,22 @@ impl<S: LtxStore + Clone> Shipper<S> {
         }
     }
 
+    async fn snapshot(self, shipment: Shipment) {
+        let put = put(&self.store, self.fence, &shipment).await;
+        remove(&shipment).await;
+        match &put {
+            Ok(()) => {
+                self.progress.send_modify(|p| p.shipped_bytes_total += shipment.bytes);
+            }
+            Err(error) if error.is_fenced() => self.end(error),
+            Err(error) => {
+                let error = in_words(error);
+                tracing::warn!(%error, name = %shipment.name, "the snapshot was not stored");
+            }
+        }
+        self.messages.send(Message::Snapshot { stored: put.is_ok() });
+    }
+
     fn shipped(&self, txid: Txid, bytes: u64) {
         self.progress.send_modify(|progress| {
             progress.txid = txid;
@@ -77,7 +83,7 @@ impl<S: LtxStore + Clone> Shipper<S> {
 
     fn end(&self, error: &StoreError) {
         let fenced = error.is_fenced();
-        let why = error.to_string();
+        let why = in_words(error);
         self.progress.send_modify(|p| p.ended = Some(CaptureEnd { fenced, why }));
         self.messages.send(Message::Abandon);
     }
@@ -90,6 +96,7 @@ async fn put<S: LtxStore>(store: &S, fence: Fence, shipment: &Shipment) -> Resul
         let body = shipment.body.clone();
         match store.put(fence, shipment.name, shipment.timestamp_ms, body).await {
             Err(error) if error.is_transient() => {
+                let error = in_words(&error);
                 tracing::debug!(%error, name = %shipment.name, "not stored yet");
             }
             done => return done,
@@ -100,7 +107,7 @@ async fn put<S: LtxStore>(store: &S, fence: Fence, shipment: &Shipment) -> Resul
 }
 
 async fn remove(shipment: &Shipment) {
-    if let Some(path) = &shipment.spooled
+    if let Body::File(path) = &shipment.body
         && let Err(error) = tokio::fs::remove_file(path).await
     {
         tracing::debug!(%error, path = %path.display(), "a spooled file stays");

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::CaptureError;
+use super::error::{self, CaptureError};
 
 /// How long a lock is waited for.
 const BUSY_WITHIN: Duration = Duration::from_millis(500);
@@ -26,6 +26,15 @@ pub(super) struct Database {
     checkpointer: Connection,
     file: Arc<File>,
     path: PathBuf,
+}
+
+/// The WAL as SQLite knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Frames {
+    /// Frames of committed transactions.
+    pub(super) committed: u64,
+    /// Those that are in the database file as well.
+    pub(super) copied: u64,
 }
 
 /// The write lock; nobody commits while it is held.
@@ -42,8 +51,7 @@ impl Drop for Locked<'_> {
 
 impl Database {
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
-        let failed = |source| CaptureError::File { doing: "open", path: path.into(), source };
-        let file = Arc::new(File::open(path).map_err(failed)?);
+        let file = Arc::new(File::open(path).map_err(error::file("open", path))?);
         let connect = || connect(path);
         let database = Self {
             reader: connect()?,
@@ -58,7 +66,7 @@ impl Database {
             .map_err(|source| database.failed("read the journal mode of", source))?;
         if mode != "wal" {
             let source = io::Error::other(format!("its journal mode is {mode}, not wal"));
-            return Err(CaptureError::File { doing: "capture", path: path.into(), source });
+            return Err(error::file("capture", path)(source));
         }
         database.hold()?;
         Ok(database)
@@ -69,8 +77,8 @@ impl Database {
         &self.file
     }
 
-    /// Holds the present state, so that the WAL cannot start over.
-    pub(super) fn hold(&self) -> Result<(), CaptureError> {
+    /// Holds the present state, so that the WAL cannot start over more than once.
+    fn hold(&self) -> Result<(), CaptureError> {
         let hold = "BEGIN; SELECT count(*) FROM sqlite_schema";
         self.reader.execute_batch(hold).map_err(|e| self.failed("hold a read transaction on", e))
     }
@@ -89,26 +97,55 @@ impl Database {
         }
     }
 
-    /// Copies the WAL into the database file; `true` when all of it was copied, and then the
-    /// file does not change before the next checkpoint.
-    pub(super) fn checkpoint(&self, _locked: &Locked<'_>) -> Result<bool, CaptureError> {
+    /// Copies what can be copied of the WAL into the database file and holds the state that
+    /// everybody who has committed has left.
+    pub(super) fn checkpoint(&self, _locked: &Locked<'_>) -> Result<Frames, CaptureError> {
         self.let_go()?;
-        let copied = self.checkpointer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-        });
+        let copied = self.pragma_checkpoint("PASSIVE");
         self.hold()?;
         match copied {
-            Ok((busy, in_wal, done)) => Ok(busy == 0 && in_wal == done),
-            Err(error) if is_busy(&error) => Ok(false),
-            Err(error) => Err(self.failed("checkpoint", error)),
+            Err(error) if !is_busy(&error) => return Err(self.failed("checkpoint", error)),
+            // An application may have copied the rest before the state was held.
+            Ok(_) | Err(_) => {}
         }
+        self.frames()
     }
 
-    pub(super) fn busy(&self) -> CaptureError {
-        CaptureError::Busy { path: self.path.clone(), within: BUSY_WITHIN }
+    /// Holds the state that everybody who has committed has left.
+    pub(super) fn hold_again(&self, _locked: &Locked<'_>) -> Result<Frames, CaptureError> {
+        self.let_go()?;
+        self.hold()?;
+        self.frames()
+    }
+
+    /// How long SQLite says the WAL is.
+    pub(super) fn frames(&self) -> Result<Frames, CaptureError> {
+        self.pragma_checkpoint("NOOP").map_err(|e| self.failed("look at the WAL of", e))
+    }
+
+    fn pragma_checkpoint(&self, mode: &str) -> rusqlite::Result<Frames> {
+        let pragma = format!("PRAGMA wal_checkpoint({mode})");
+        self.checkpointer.query_row(&pragma, [], |row| {
+            let number = |n: i64| u64::try_from(n).unwrap_or(0);
+            Ok(Frames { committed: number(row.get(1)?), copied: number(row.get(2)?) })
+        })
+    }
+
+    /// Page size and number of pages of the state that is held.
+    pub(super) fn shape(&self) -> Result<(u32, u32), CaptureError> {
+        let number = |pragma| self.reader.query_row(pragma, [], |row| row.get(0));
+        let shape = number("PRAGMA page_size").and_then(|s| Ok((s, number("PRAGMA page_count")?)));
+        shape.map_err(|e| self.failed("read the size of", e))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn failed(&self, doing: &'static str, source: rusqlite::Error) -> CaptureError {
+        if is_busy(&source) {
+            return CaptureError::Busy { path: self.path.clone(), within: BUSY_WITHIN };
+        }
         CaptureError::Sqlite { doing, path: self.path.clone(), source }
     }
 }
