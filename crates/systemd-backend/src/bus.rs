@@ -1,6 +1,7 @@
-//! Which systemd, and its interfaces.
+//! Which systemd, and as much of its interfaces as is needed.
 
-use zbus::{Connection, OwnedObjectPath, connection, proxy};
+use zbus::connection::Builder;
+use zbus::{OwnedObjectPath, proxy};
 
 /// Which systemd to talk to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,11 +15,11 @@ pub enum Bus {
 }
 
 impl Bus {
-    pub(crate) async fn connect(&self) -> zbus::Result<Connection> {
+    pub(crate) fn builder(&self) -> Builder<'_> {
         match self {
-            Self::System => Connection::system().await,
-            Self::Session => Connection::session().await,
-            Self::Address(address) => connection::Builder::address(address.as_str()).build().await,
+            Self::System => Builder::system(),
+            Self::Session => Builder::session(),
+            Self::Address(address) => Builder::address(address.as_str()),
         }
     }
 }
@@ -35,6 +36,8 @@ pub(crate) trait Manager {
     fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> zbus::Result<()>;
     fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
+    /// cgroup, process id and command line of each.
+    fn get_unit_processes(&self, name: &str) -> zbus::Result<Vec<(String, u32, String)>>;
 
     #[zbus(signal)]
     fn job_removed(
@@ -56,6 +59,11 @@ pub(crate) trait UnitObject {
     fn load_state(&self) -> zbus::Result<String>;
     #[zbus(property(emits_changed_signal = "false"))]
     fn active_enter_timestamp_monotonic(&self) -> zbus::Result<u64>;
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn condition_result(&self) -> zbus::Result<bool>;
+    /// The job that waits or runs; number 0 when there is none.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn job(&self) -> zbus::Result<(u32, OwnedObjectPath)>;
 }
 
 #[proxy(
@@ -68,14 +76,7 @@ pub(crate) trait ServiceObject {
     #[zbus(property(emits_changed_signal = "false"), name = "MainPID")]
     fn main_pid(&self) -> zbus::Result<u32>;
     #[zbus(property(emits_changed_signal = "false"))]
+    fn exec_main_status(&self) -> zbus::Result<i32>;
+    #[zbus(property(emits_changed_signal = "false"))]
     fn control_group(&self) -> zbus::Result<String>;
-}
-
-#[proxy(
-    interface = "org.freedesktop.DBus.Properties",
-    default_service = "org.freedesktop.systemd1"
-)]
-pub(crate) trait Changes {
-    #[zbus(signal)]
-    fn properties_changed(&self) -> zbus::Result<()>;
 }

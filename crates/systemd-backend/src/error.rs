@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Why systemd or the unit did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnitError {
-    /// systemd does not answer.
+    /// systemd does not answer, or in a way that makes no sense.
     #[error("could not {doing} over D-Bus: does systemd run, and may this user ask it?")]
     Bus {
         /// What was tried.
@@ -28,6 +28,21 @@ pub enum UnitError {
         /// The unit.
         unit: String,
     },
+    /// systemd cannot use the unit's file.
+    #[error("systemd cannot use the file of {unit}: systemctl status {unit} says why")]
+    Broken {
+        /// The unit.
+        unit: String,
+    },
+    /// A condition of the unit does not hold.
+    #[error(
+        "systemd did not start {unit} because a Condition…= of it does not hold: systemctl status \
+         {unit} says which"
+    )]
+    Unmet {
+        /// The unit.
+        unit: String,
+    },
     /// systemd wants a password for this.
     #[error(
         "systemd does not let this user {doing} {unit}: run as root or install the polkit rule"
@@ -38,19 +53,28 @@ pub enum UnitError {
         /// The unit.
         unit: String,
     },
+    /// The unit was started too often in too short a time.
+    #[error(
+        "systemd does not {doing} {unit} again so soon (StartLimitBurst=): journalctl -u {unit} \
+         says why it ends, systemctl reset-failed {unit} lets it start"
+    )]
+    StartLimit {
+        /// What was tried.
+        doing: &'static str,
+        /// The unit.
+        unit: String,
+    },
     /// The job ended otherwise than well.
-    #[error("could not {doing} {unit}: the job ended with '{job}', the unit with '{result}'")]
+    #[error("could not {doing} {unit}: {why}; journalctl -u {unit} says more")]
     Failed {
         /// What was tried.
         doing: &'static str,
         /// The unit.
         unit: String,
-        /// The job's result: `failed`, `timeout`, `canceled`, `dependency`.
-        job: String,
-        /// The unit's result: `exit-code`, `signal`, `start-limit-hit` and the like.
-        result: String,
+        /// How the job ended, and the unit, in words.
+        why: String,
     },
-    /// It takes longer than it may.
+    /// It takes longer than it may; what was asked may still happen.
     #[error("{unit} did not {doing} within {within:?}")]
     TimedOut {
         /// What was tried.
@@ -67,8 +91,69 @@ impl UnitError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Bus { .. } | Self::Failed { .. } | Self::TimedOut { .. } => true,
-            Self::Missing { .. } | Self::Masked { .. } | Self::Denied { .. } => false,
+            Self::Bus { .. }
+            | Self::StartLimit { .. }
+            | Self::Failed { .. }
+            | Self::TimedOut { .. } => true,
+            Self::Missing { .. }
+            | Self::Masked { .. }
+            | Self::Broken { .. }
+            | Self::Unmet { .. }
+            | Self::Denied { .. } => false,
         }
+    }
+
+    /// What was asked may happen all the same.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::TimedOut { .. })
+    }
+
+    /// What systemd said to a call about `unit`.
+    pub(crate) fn from_bus(doing: &'static str, unit: &str, source: zbus::Error) -> Self {
+        let name =
+            if let zbus::Error::MethodError(name, _, _) = &source { name.as_str() } else { "" };
+        let unit = String::from(unit);
+        match name {
+            // A name that no unit can have is InvalidArgs.
+            "org.freedesktop.systemd1.NoSuchUnit" | "org.freedesktop.DBus.Error.InvalidArgs" => {
+                Self::Missing { unit }
+            }
+            "org.freedesktop.systemd1.UnitMasked" => Self::Masked { unit },
+            "org.freedesktop.systemd1.BadUnitSetting" | "org.freedesktop.systemd1.LoadFailed" => {
+                Self::Broken { unit }
+            }
+            "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
+            | "org.freedesktop.DBus.Error.AccessDenied" => Self::Denied { doing, unit },
+            _other => Self::Bus { doing, source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(name: &'static str) -> UnitError {
+        let call = zbus::Message::method_call("/", "StartUnit").build(&()).unwrap();
+        let name = zbus::names::ErrorName::try_from(name).unwrap();
+        let error = zbus::Error::MethodError(name.into(), None, call);
+        UnitError::from_bus("start", "x.service", error)
+    }
+
+    #[test]
+    fn what_an_operator_can_do_is_said_with_each_refusal() {
+        for (name, advice) in [
+            ("org.freedesktop.systemd1.NoSuchUnit", "daemon-reload"),
+            ("org.freedesktop.systemd1.UnitMasked", "systemctl unmask x.service"),
+            ("org.freedesktop.systemd1.BadUnitSetting", "systemctl status x.service"),
+            ("org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", "polkit"),
+            ("org.freedesktop.DBus.Error.AccessDenied", "polkit"),
+        ] {
+            let error = said(name);
+            assert!(error.to_string().contains(advice), "{name}: {error}");
+            assert!(!error.is_transient(), "{name}");
+        }
+        assert!(said("org.freedesktop.DBus.Error.NoReply").is_transient());
     }
 }

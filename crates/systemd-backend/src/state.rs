@@ -13,7 +13,7 @@ pub enum ActiveState {
     Inactive,
     /// It does not run and ended badly.
     Failed,
-    /// It is starting.
+    /// It is starting, or waits to be started again after its end.
     Activating,
     /// It is stopping.
     Deactivating,
@@ -33,6 +33,30 @@ impl ActiveState {
             _other => Self::Maintenance,
         }
     }
+
+    /// Nothing runs, and nothing is about to.
+    pub(crate) fn is_down(self) -> bool {
+        match self {
+            Self::Inactive | Self::Failed => true,
+            Self::Active
+            | Self::Reloading
+            | Self::Activating
+            | Self::Deactivating
+            | Self::Maintenance => false,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Reloading => "reloading",
+            Self::Inactive => "inactive",
+            Self::Failed => "failed",
+            Self::Activating => "activating",
+            Self::Deactivating => "deactivating",
+            Self::Maintenance => "in maintenance",
+        }
+    }
 }
 
 /// A unit at one moment.
@@ -42,13 +66,15 @@ pub struct UnitState {
     pub active: ActiveState,
     /// systemd's SubState, such as `running`, `dead`, `auto-restart`.
     pub sub: String,
-    /// systemd's LoadState: `loaded`, `not-found`, `masked`.
+    /// systemd's LoadState: `loaded`, `not-found`, `masked`, `bad-setting`.
     pub load: String,
-    /// How it ended: `success`, `exit-code`, `signal` and the like.
+    /// How it ended last: `success`, `exit-code`, `signal` and the like.
     pub result: String,
+    /// The exit status of the last main process, or the signal that ended it.
+    pub exit_status: i32,
     /// The main process; 0 when there is none.
     pub main_pid: u32,
-    /// When it became active, by CLOCK_MONOTONIC, in microseconds.
+    /// When it became active, by CLOCK_MONOTONIC, in microseconds; 0 when it never was.
     pub(crate) active_since_us: u64,
 }
 
@@ -56,7 +82,8 @@ impl UnitState {
     /// For people.
     #[must_use]
     pub fn in_words(&self) -> String {
-        format!("{:?} ({}), result {}", self.active, self.sub, self.result)
+        let Self { active, sub, result, exit_status, .. } = self;
+        format!("{} ({sub}): {}", active.word(), result_in_words(result, *exit_status))
     }
 
     /// How long it has been active.
@@ -65,19 +92,36 @@ impl UnitState {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let now = u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000
             + u64::try_from(now.tv_nsec).unwrap_or(0) / 1000;
-        match (self.active, self.active_since_us) {
-            (_, 0)
-            | (
-                ActiveState::Inactive
-                | ActiveState::Failed
-                | ActiveState::Activating
-                | ActiveState::Deactivating
-                | ActiveState::Maintenance,
-                _,
-            ) => Duration::ZERO,
-            (ActiveState::Active | ActiveState::Reloading, since) => {
-                Duration::from_micros(now.saturating_sub(since))
+        match self.active {
+            ActiveState::Active | ActiveState::Reloading if self.active_since_us > 0 => {
+                Duration::from_micros(now.saturating_sub(self.active_since_us))
             }
+            ActiveState::Active
+            | ActiveState::Reloading
+            | ActiveState::Inactive
+            | ActiveState::Failed
+            | ActiveState::Activating
+            | ActiveState::Deactivating
+            | ActiveState::Maintenance => Duration::ZERO,
         }
     }
+}
+
+/// systemd's Result of a service, in words (systemd.exec(5), "$SERVICE_RESULT").
+pub(crate) fn result_in_words(result: &str, exit_status: i32) -> String {
+    let words = match result {
+        "success" => "nothing has failed",
+        "exit-code" => return format!("its process exited with status {exit_status}"),
+        "signal" => return format!("its process was ended by signal {exit_status}"),
+        "core-dump" => "its process crashed",
+        "timeout" => "it took longer than TimeoutStartSec= or TimeoutStopSec= of the unit allow",
+        "watchdog" => "it stopped feeding the watchdog of the unit",
+        "oom-kill" => "the kernel ended it because memory ran out",
+        "resources" => "systemd lacked a file or a resource that the unit asks for",
+        "protocol" => "it did not do what Type= of the unit promises",
+        "exec-condition" => "ExecCondition= of the unit said no",
+        "start-limit-hit" => "it was started too often in too short a time",
+        other => return format!("its result is '{other}'"),
+    };
+    String::from(words)
 }

@@ -2,22 +2,26 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use tokio::time::{Instant, timeout_at};
-use zbus::{Connection, OwnedObjectPath};
+use tokio::time::timeout;
 
-use crate::bus::{Bus, ChangesProxy, ManagerProxy, ServiceObjectProxy, UnitObjectProxy};
-use crate::{ActiveState, UnitError, UnitState, cgroup};
+use crate::cgroup::{self, Seen};
+use crate::job::Job;
+use crate::link::{CALL_WITHIN, Link};
+use crate::{ActiveState, Bus, UnitError, UnitState, Watch};
 
-/// Between two looks at a cgroup that is emptying.
+/// Between two looks at a unit that is ending.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Between two signals to what is left of a unit: a process that was just started is hit by the
+/// next one.
+const LOOKS_PER_KILL: u32 = 5;
 
 const SIGKILL: i32 = 9;
 
-/// A unit of one systemd.
+/// A unit of one systemd. Clones share the connection, which is made again when it breaks.
 #[derive(Debug, Clone)]
 pub struct Unit {
-    connection: Connection,
+    link: Link,
     name: String,
 }
 
@@ -25,14 +29,11 @@ impl Unit {
     /// Connects to systemd. `name` may leave `.service` out.
     ///
     /// # Errors
-    /// [`UnitError::Bus`].
+    /// [`UnitError::Bus`] when systemd does not answer within seconds.
     pub async fn connect(bus: Bus, name: &str) -> Result<Self, UnitError> {
-        let connection = bus.connect().await.map_err(bus_error("connect to systemd"))?;
-        let suffix = if name.contains('.') { "" } else { ".service" };
-        let unit = Self { connection, name: format!("{name}{suffix}") };
-        let manager = unit.manager().await?;
-        // Without it systemd sends no signals.
-        manager.subscribe().await.map_err(bus_error("subscribe to systemd"))?;
+        let name = format!("{}.service", name.strip_suffix(".service").unwrap_or(name));
+        let unit = Self { link: Link::new(bus), name };
+        unit.link.manager().await.map_err(|source| unit.refused("connect to systemd", source))?;
         Ok(unit)
     }
 
@@ -42,128 +43,172 @@ impl Unit {
         &self.name
     }
 
-    /// Starts it and waits for the job; a start limit that was hit is forgotten first.
+    /// Starts it and returns when systemd calls it started, which is what `Type=` of the unit
+    /// makes of it; a start limit that was hit is forgotten first. A unit that runs stays as it is.
     ///
     /// # Errors
-    /// [`UnitError`].
+    /// [`UnitError`]; after [`UnitError::TimedOut`] the start goes on until it is stopped.
     pub async fn start(&self, within: Duration) -> Result<(), UnitError> {
-        self.check_loaded().await?;
-        let manager = self.manager().await?;
-        // Refused for a unit that has not failed.
-        manager.reset_failed_unit(&self.name).await.ok();
-        self.job("start", within).await
+        let starting = async {
+            self.check_loaded().await?;
+            let manager = self.link.manager().await.map_err(|e| self.refused("start", e))?;
+            // Whether it may be refused depends on the polkit rules, and nothing here does on it.
+            if let Err(error) = manager.reset_failed_unit(&self.name).await {
+                tracing::debug!(%error, unit = %self.name, "the start limit was not forgotten");
+            }
+            Job::Start.run(&self.link, &self.name).await?;
+            self.check_met().await
+        };
+        self.bounded("start", within, starting).await
     }
 
-    /// Stops it, waits for the job and until nothing of it is left.
+    /// Stops it, and returns when nothing of it is left. A unit that is not there is stopped.
     ///
     /// # Errors
     /// [`UnitError::TimedOut`] when something is left: then [`Unit::kill`].
     pub async fn stop(&self, within: Duration) -> Result<(), UnitError> {
-        let deadline = Instant::now() + within;
-        let state = self.state().await?;
-        if state.load == "not-found" {
-            return Ok(());
-        }
-        let group = self.control_group().await?;
-        if state.active != ActiveState::Inactive && state.active != ActiveState::Failed {
-            self.job("stop", within).await?;
-        }
-        self.wait_empty("stop", group, deadline, within).await
+        let stopping = async {
+            // systemd may forget the unit, and with it the cgroup, before the last process ends.
+            let group = self.control_group().await?;
+            // Also when it does not run: a start may be waiting for its turn.
+            match Job::Stop.run(&self.link, &self.name).await {
+                Ok(()) | Err(UnitError::Missing { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            while !self.gone(&group).await? {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Ok(())
+        };
+        self.bounded("stop", within, stopping).await
     }
 
-    /// Sends SIGKILL to everything in it and waits until nothing is left.
+    /// Sends SIGKILL to everything in it until nothing is left, and keeps systemd from starting
+    /// it again.
     ///
     /// # Errors
-    /// [`UnitError::TimedOut`] when something is left.
+    /// [`UnitError::TimedOut`] when something is left. The others of [`Unit::stop`].
     pub async fn kill(&self, within: Duration) -> Result<(), UnitError> {
-        let deadline = Instant::now() + within;
+        self.bounded("end", within, self.kill_until_gone()).await
+    }
+
+    async fn kill_until_gone(&self) -> Result<(), UnitError> {
+        let refused = |source| self.refused("kill", source);
         let group = self.control_group().await?;
-        let manager = self.manager().await?;
-        // Refused when there is nothing to kill.
-        if let Err(error) = manager.kill_unit(&self.name, "all", SIGKILL).await {
-            tracing::debug!(%error, unit = %self.name, "kill");
+        let manager = self.link.manager().await.map_err(refused)?;
+        // First the job: while it is there, Restart= starts nothing.
+        match manager.stop_unit(&self.name, "replace").await.map_err(refused) {
+            Ok(_job) => {}
+            Err(UnitError::Missing { .. }) => {}
+            Err(error) => return Err(error),
         }
-        // A unit with Restart= must not come back.
-        let stopped = self.job("stop", within).await;
-        self.wait_empty("end", group, deadline, within).await?;
-        stopped
+        loop {
+            match manager.kill_unit(&self.name, "all", SIGKILL).await.map_err(refused) {
+                Ok(()) => {}
+                Err(error @ UnitError::Denied { .. }) => return Err(error),
+                // Refused also when there is nothing to kill.
+                Err(error) => tracing::debug!(?error, unit = %self.name, "kill"),
+            }
+            for _ in 0..LOOKS_PER_KILL {
+                if self.gone(&group).await? {
+                    return Ok(());
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
     }
 
     /// What it is doing at this moment.
     ///
     /// # Errors
-    /// [`UnitError::Bus`].
+    /// [`UnitError::Bus`], [`UnitError::TimedOut`].
     pub async fn state(&self) -> Result<UnitState, UnitError> {
-        let failed = bus_error("look at the unit");
-        let path = self.path().await?;
-        let unit = UnitObjectProxy::builder(&self.connection)
-            .path(path)
-            .cache_properties(zbus::proxy::CacheProperties::No)
-            .build()
-            .await
-            .map_err(&failed)?;
-        let service = self.service().await?;
-        Ok(UnitState {
-            active: ActiveState::parse(&unit.active_state().await.map_err(&failed)?),
-            sub: unit.sub_state().await.map_err(&failed)?,
-            load: unit.load_state().await.map_err(&failed)?,
-            active_since_us: unit.active_enter_timestamp_monotonic().await.map_err(&failed)?,
-            result: service.result().await.map_err(&failed)?,
-            main_pid: service.main_pid().await.map_err(&failed)?,
-        })
-    }
-
-    /// Returns when the unit's state may have changed, or after `at_most`.
-    ///
-    /// # Errors
-    /// [`UnitError::Bus`].
-    pub async fn changed(&self, at_most: Duration) -> Result<(), UnitError> {
-        let failed = bus_error("watch the unit");
-        let path = self.path().await?;
-        let changes =
-            ChangesProxy::builder(&self.connection).path(path).build().await.map_err(&failed)?;
-        let mut news = changes.receive_properties_changed().await.map_err(&failed)?;
-        // Elapsed is the answer "look anyway".
-        tokio::time::timeout(at_most, news.next()).await.ok();
-        Ok(())
-    }
-
-    /// Whether nothing of it is left, as measured.
-    ///
-    /// # Errors
-    /// [`UnitError::Bus`].
-    pub async fn is_gone(&self) -> Result<bool, UnitError> {
-        Ok(cgroup::is_empty(&self.control_group().await?))
-    }
-
-    /// Runs a job and waits for its end.
-    async fn job(&self, doing: &'static str, within: Duration) -> Result<(), UnitError> {
-        let deadline = Instant::now() + within;
-        let manager = self.manager().await?;
-        let failed = bus_error("wait for a job of systemd");
-        // Before the job is made, or its end could be missed.
-        let mut ended = manager.receive_job_removed().await.map_err(&failed)?;
-        let made = match doing {
-            "start" => manager.start_unit(&self.name, "replace").await,
-            _stop => manager.stop_unit(&self.name, "replace").await,
+        let measuring = async {
+            let (unit, service) = self.link.objects(&self.name).await?;
+            Ok(UnitState {
+                active: ActiveState::parse(&unit.active_state().await?),
+                sub: unit.sub_state().await?,
+                load: unit.load_state().await?,
+                active_since_us: unit.active_enter_timestamp_monotonic().await?,
+                result: service.result().await?,
+                exit_status: service.exec_main_status().await?,
+                main_pid: service.main_pid().await?,
+            })
         };
-        let job = made.map_err(|error| self.refused(doing, error))?;
-        loop {
-            let signal = match timeout_at(deadline, ended.next()).await {
-                Ok(Some(signal)) => signal,
-                Ok(None) | Err(_) => return Err(self.timed_out(doing, within)),
-            };
-            let Ok(args) = signal.args() else { continue };
-            if args.job != job {
-                continue;
-            }
-            if args.result == "done" || args.result == "skipped" {
-                return Ok(());
-            }
-            let (job, unit) = (args.result.clone(), self.name.clone());
-            let result = self.state().await.map_or_else(|_| String::new(), |s| s.result);
-            return Err(UnitError::Failed { doing, unit, job, result });
+        let doing = "say what it does";
+        let measuring = async { measuring.await.map_err(|source| self.refused(doing, source)) };
+        self.bounded(doing, CALL_WITHIN, measuring).await
+    }
+
+    /// Its state as it changes from now on.
+    ///
+    /// # Errors
+    /// [`UnitError::Bus`], [`UnitError::TimedOut`].
+    pub async fn watch(&self) -> Result<Watch, UnitError> {
+        Watch::start(self.clone()).await
+    }
+
+    /// Whether no process of it is left and systemd is not about to start one, as measured.
+    ///
+    /// # Errors
+    /// [`UnitError::Bus`], [`UnitError::TimedOut`].
+    pub async fn is_gone(&self) -> Result<bool, UnitError> {
+        let looking = async { self.gone(&self.control_group().await?).await };
+        self.bounded("say what is left", CALL_WITHIN, looking).await
+    }
+
+    /// Whether no process is left in its cgroup, as measured; systemd may start one again.
+    ///
+    /// # Errors
+    /// [`UnitError::Bus`], [`UnitError::TimedOut`].
+    pub async fn cgroup_empty(&self) -> Result<bool, UnitError> {
+        let looking = async { self.empty(&self.control_group().await?).await };
+        self.bounded("say what is left", CALL_WITHIN, looking).await
+    }
+
+    pub(crate) async fn changes(&self) -> Result<zbus::fdo::PropertiesChangedStream, UnitError> {
+        let doing = "be watched";
+        let asking = async {
+            self.link.changes(&self.name).await.map_err(|source| self.refused(doing, source))
+        };
+        self.bounded(doing, CALL_WITHIN, asking).await
+    }
+
+    /// [`Unit::is_gone`], also of the cgroup that the unit had before.
+    async fn gone(&self, group: &str) -> Result<bool, UnitError> {
+        if cgroup::look(group) == Seen::Populated {
+            return Ok(false);
         }
+        let failed = |source| self.refused("look at the unit", source);
+        let (unit, service) = self.link.objects(&self.name).await.map_err(failed)?;
+        let down = ActiveState::parse(&unit.active_state().await.map_err(failed)?).is_down();
+        let (job, _) = unit.job().await.map_err(failed)?;
+        let group = service.control_group().await.map_err(failed)?;
+        Ok(down && job == 0 && self.empty(&group).await?)
+    }
+
+    async fn empty(&self, group: &str) -> Result<bool, UnitError> {
+        match cgroup::look(group) {
+            Seen::Empty => Ok(true),
+            Seen::Populated => Ok(false),
+            Seen::Nothing if group.is_empty() => Ok(true),
+            // Gone, or out of our sight, as in a container: systemd sees it.
+            Seen::Nothing => {
+                let failed = |source| self.refused("look at the unit", source);
+                let manager = self.link.manager().await.map_err(failed)?;
+                match manager.get_unit_processes(&self.name).await.map_err(failed) {
+                    Ok(processes) => Ok(processes.is_empty()),
+                    Err(UnitError::Missing { .. }) => Ok(true),
+                    Err(error) => Err(error),
+                }
+            }
+        }
+    }
+
+    async fn control_group(&self) -> Result<String, UnitError> {
+        let failed = |source| self.refused("look at the unit", source);
+        let (_, service) = self.link.objects(&self.name).await.map_err(failed)?;
+        service.control_group().await.map_err(failed)
     }
 
     async fn check_loaded(&self) -> Result<(), UnitError> {
@@ -171,70 +216,35 @@ impl Unit {
         match self.state().await?.load.as_str() {
             "not-found" => Err(UnitError::Missing { unit }),
             "masked" => Err(UnitError::Masked { unit }),
+            "bad-setting" | "error" => Err(UnitError::Broken { unit }),
             _other => Ok(()),
         }
     }
 
-    async fn wait_empty(
+    /// systemd calls a start done that a condition has kept from happening.
+    async fn check_met(&self) -> Result<(), UnitError> {
+        let failed = |source| self.refused("look at the unit", source);
+        let (unit, _) = self.link.objects(&self.name).await.map_err(failed)?;
+        let met = unit.condition_result().await.map_err(failed)?;
+        let down = ActiveState::parse(&unit.active_state().await.map_err(failed)?).is_down();
+        if down && !met { Err(UnitError::Unmet { unit: self.name.clone() }) } else { Ok(()) }
+    }
+
+    async fn bounded<T>(
         &self,
         doing: &'static str,
-        group: String,
-        deadline: Instant,
         within: Duration,
-    ) -> Result<(), UnitError> {
-        while !cgroup::is_empty(&group) {
-            if Instant::now() >= deadline {
-                return Err(self.timed_out(doing, within));
+        work: impl Future<Output = Result<T, UnitError>>,
+    ) -> Result<T, UnitError> {
+        match timeout(within, work).await {
+            Ok(result) => result,
+            Err(_elapsed) => {
+                Err(UnitError::TimedOut { doing, unit: self.name.clone(), within })
             }
-            tokio::time::sleep(LOOK_EVERY).await;
         }
-        Ok(())
     }
 
-    async fn control_group(&self) -> Result<String, UnitError> {
-        let group = self.service().await?.control_group().await;
-        group.map_err(bus_error("find the unit's cgroup"))
-    }
-
-    async fn service(&self) -> Result<ServiceObjectProxy<'_>, UnitError> {
-        let failed = bus_error("look at the unit");
-        let path = self.path().await?;
-        ServiceObjectProxy::builder(&self.connection)
-            .path(path)
-            .cache_properties(zbus::proxy::CacheProperties::No)
-            .build()
-            .await
-            .map_err(&failed)
-    }
-
-    async fn path(&self) -> Result<OwnedObjectPath, UnitError> {
-        let manager = self.manager().await?;
-        manager.load_unit(&self.name).await.map_err(bus_error("load the unit"))
-    }
-
-    async fn manager(&self) -> Result<ManagerProxy<'_>, UnitError> {
-        ManagerProxy::new(&self.connection).await.map_err(bus_error("reach systemd"))
-    }
-
-    fn timed_out(&self, doing: &'static str, within: Duration) -> UnitError {
-        UnitError::TimedOut { doing, unit: self.name.clone(), within }
-    }
-
-    /// What systemd says to a job that it does not take.
     fn refused(&self, doing: &'static str, source: zbus::Error) -> UnitError {
-        let unit = self.name.clone();
-        let name =
-            if let zbus::Error::MethodError(name, _, _) = &source { name.as_str() } else { "" };
-        match name {
-            "org.freedesktop.systemd1.NoSuchUnit" => UnitError::Missing { unit },
-            "org.freedesktop.systemd1.UnitMasked" => UnitError::Masked { unit },
-            "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
-            | "org.freedesktop.DBus.Error.AccessDenied" => UnitError::Denied { doing, unit },
-            _other => UnitError::Bus { doing, source },
-        }
+        UnitError::from_bus(doing, &self.name, source)
     }
-}
-
-fn bus_error(doing: &'static str) -> impl Fn(zbus::Error) -> UnitError {
-    move |source| UnitError::Bus { doing, source }
 }
