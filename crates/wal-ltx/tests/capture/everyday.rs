@@ -1,122 +1,14 @@
-//! Capture against a real SQLite that writes, checkpoints and vacuums as it likes.
+//! An application that writes, checkpoints and vacuums as it likes.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ccm_harness::NatsServer;
 use ccm_types::{Epoch, NodeId, Txid};
-use ccm_wal_ltx::capture::{Capture, CaptureConfig};
-use ccm_wal_ltx::follow::catch_up;
-use ccm_wal_ltx::local::{Local, Paths};
-use ccm_wal_ltx::store::{Fence, LtxStore, MemStore, NatsStore, NatsStoreConfig};
-use rusqlite::Connection;
+use ccm_wal_ltx::capture::Capture;
+use ccm_wal_ltx::store::{LtxStore, NatsStore, NatsStoreConfig};
 
-const WITHIN: Duration = Duration::from_secs(60);
-
-struct Bench {
-    dir: tempfile::TempDir,
-    store: MemStore,
-    fence: Fence,
-}
-
-fn node() -> NodeId {
-    NodeId::new("a").unwrap()
-}
-
-impl Bench {
-    async fn new() -> Self {
-        let store = MemStore::default();
-        let fence = store.move_fence(Epoch::new(1), &node()).await.unwrap();
-        let bench = Self { dir: tempfile::tempdir().unwrap(), store, fence };
-        std::fs::create_dir(bench.path("spool")).unwrap();
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.path("data.db")
-    }
-
-    fn application(&self) -> Connection {
-        application(&self.data())
-    }
-
-    fn config(&self) -> CaptureConfig {
-        CaptureConfig {
-            checkpoint_pages: 40,
-            ..CaptureConfig::new(self.data(), self.path("spool"))
-        }
-    }
-
-    async fn capture(&self) -> Capture {
-        Capture::start(self.store.clone(), self.fence, self.config()).await.unwrap()
-    }
-
-    /// What a passive node makes of the bucket has exactly the rows of the data file.
-    async fn check(&self) {
-        let replica = rebuilt(&self.store, &self.path("replica")).await;
-        assert_eq!(dump(&replica), dump(&self.data()));
-    }
-}
-
-fn application(path: &Path) -> Connection {
-    let connection = Connection::open(path).unwrap();
-    connection.busy_timeout(Duration::from_secs(20)).unwrap();
-    connection.execute_batch("PRAGMA journal_mode = wal; PRAGMA synchronous = normal").unwrap();
-    connection
-        .execute_batch("CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, v BLOB)")
-        .unwrap();
-    connection
-}
-
-fn write(connection: &Connection, rows: u32) {
-    for _ in 0..rows {
-        connection.execute("INSERT INTO t(v) VALUES (randomblob(300))", []).unwrap();
-    }
-}
-
-async fn rebuilt<S: LtxStore>(store: &S, dir: &Path) -> PathBuf {
-    std::fs::create_dir_all(dir).unwrap();
-    let (data, replica) = (dir.join("data.db"), dir.join("replica.db"));
-    let paths = Paths { data, replica: replica.clone(), owner: None };
-    let local = Arc::new(Local::open(paths).unwrap());
-    catch_up(store, &local, WITHIN, |_, _| {}).await.unwrap();
-    replica
-}
-
-/// Every row, and that SQLite finds nothing wrong.
-fn dump(path: &Path) -> Vec<(i64, Vec<u8>)> {
-    let connection = Connection::open(path).unwrap();
-    let check: String =
-        connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-    assert_eq!(check, "ok");
-    let mut rows = connection.prepare("SELECT id, v FROM t ORDER BY id").unwrap();
-    let rows = rows.query_map([], |row| Ok((row.get(0).unwrap(), row.get(1).unwrap()))).unwrap();
-    rows.map(Result::unwrap).collect()
-}
-
-/// Writes from several threads while `during` runs.
-fn writers(path: &Path, threads: u32, rows: u32) -> Vec<std::thread::JoinHandle<()>> {
-    (0..threads)
-        .map(|_| {
-            let path = path.to_path_buf();
-            std::thread::spawn(move || write(&application(&path), rows))
-        })
-        .collect()
-}
-
-async fn joined(threads: Vec<std::thread::JoinHandle<()>>) {
-    tokio::task::spawn_blocking(move || threads.into_iter().for_each(|t| t.join().unwrap()))
-        .await
-        .unwrap();
-}
+use crate::bench::{Bench, WITHIN, dump, joined, node, write, writers};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_several_writers_commit_across_many_checkpoints_is_all_in_the_bucket() {

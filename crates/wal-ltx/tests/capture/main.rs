@@ -1,0 +1,10 @@
+//! Capture of a real SQLite into a bucket.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod everyday;
+mod latency;
+mod restart;
+mod stress;
+mod trouble;
