@@ -59,6 +59,9 @@ pub(crate) trait UnitObject {
     fn load_state(&self) -> zbus::Result<String>;
     #[zbus(property(emits_changed_signal = "false"))]
     fn active_enter_timestamp_monotonic(&self) -> zbus::Result<u64>;
+    /// When it last began to start; 0 when it never has.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn inactive_exit_timestamp_monotonic(&self) -> zbus::Result<u64>;
     #[zbus(property(emits_changed_signal = "false"))]
     fn condition_result(&self) -> zbus::Result<bool>;
     /// The job that waits or runs; number 0 when there is none.

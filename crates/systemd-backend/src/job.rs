@@ -25,6 +25,7 @@ impl Job {
     pub(crate) async fn run(self, link: &Link, unit: &str) -> Result<(), UnitError> {
         let doing = self.word();
         let refused = |source| UnitError::from_bus(doing, unit, source);
+        let began = began(link, unit).await.map_err(refused)?;
         let manager = link.manager().await.map_err(refused)?;
         // Before the job is made, or its end could be missed.
         let mut ended = manager.receive_job_removed().await.map_err(refused)?;
@@ -37,14 +38,22 @@ impl Job {
         while let Some(signal) = ended.next().await {
             let args = signal.args().map_err(refused)?;
             if *args.job() == job {
-                return self.ended(link, unit, args.result()).await;
+                return self.ended(link, unit, args.result(), began).await;
             }
         }
         let gone = std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
         Err(refused(zbus::Error::InputOutput(gone.into())))
     }
 
-    async fn ended(self, link: &Link, unit: &str, result: &str) -> Result<(), UnitError> {
+    /// What the result of a job comes to, when the unit had last begun to start at
+    /// `began_before`.
+    async fn ended(
+        self,
+        link: &Link,
+        unit: &str,
+        result: &str,
+        began_before: u64,
+    ) -> Result<(), UnitError> {
         match (self, result) {
             // Nothing to stop is as good as stopped.
             (Self::Start | Self::Stop, "done") | (Self::Stop, "skipped") => return Ok(()),
@@ -56,12 +65,21 @@ impl Job {
         let of_unit = service.result().await.map_err(failed)?;
         let status = service.exec_main_status().await.map_err(failed)?;
         let name = String::from(unit);
-        if of_unit == "start-limit-hit" {
+        // The result stays that of the end before, so it mostly does not name the limit. But a
+        // start that failed without having begun, for no lack of anything, was not allowed.
+        let begun = began(link, unit).await.map_err(failed)? != began_before;
+        let limited = result == "failed" && !begun && of_unit != "resources";
+        if self == Self::Start && limited {
             return Err(UnitError::StartLimit { doing, unit: name });
         }
         let why = in_words(result, &of_unit, status);
         Err(UnitError::Failed { doing, unit: name, why })
     }
+}
+
+/// When the unit last began to start.
+async fn began(link: &Link, unit: &str) -> zbus::Result<u64> {
+    link.objects(unit).await?.0.inactive_exit_timestamp_monotonic().await
 }
 
 /// A job's result in words (org.freedesktop.systemd1(5), "JobRemoved").

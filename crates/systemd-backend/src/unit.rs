@@ -238,9 +238,7 @@ impl Unit {
     ) -> Result<T, UnitError> {
         match timeout(within, work).await {
             Ok(result) => result,
-            Err(_elapsed) => {
-                Err(UnitError::TimedOut { doing, unit: self.name.clone(), within })
-            }
+            Err(_elapsed) => Err(UnitError::TimedOut { doing, unit: self.name.clone(), within }),
         }
     }
 
