@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use zbus::DBusError as _;
+
 /// Why systemd or the unit did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnitError {
@@ -111,10 +113,9 @@ impl UnitError {
 
     /// What systemd said to a call about `unit`.
     pub(crate) fn from_bus(doing: &'static str, unit: &str, source: zbus::Error) -> Self {
-        let name =
-            if let zbus::Error::MethodError(name, _, _) = &source { name.as_str() } else { "" };
+        let name = error_name(&source);
         let unit = String::from(unit);
-        match name {
+        match name.as_str() {
             // A name that no unit can have is InvalidArgs.
             "org.freedesktop.systemd1.NoSuchUnit" | "org.freedesktop.DBus.Error.InvalidArgs" => {
                 Self::Missing { unit }
@@ -130,15 +131,27 @@ impl UnitError {
     }
 }
 
+/// The D-Bus name of what came back; empty when it was no error reply. The library keeps the
+/// names that D-Bus itself defines apart from all others.
+fn error_name(error: &zbus::Error) -> String {
+    if let zbus::Error::MethodError(name, _, _) = error {
+        name.to_string()
+    } else if let zbus::Error::FDO(error) = error {
+        error.name().to_string()
+    } else {
+        String::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// As the library makes an error of a reply.
     fn said(name: &'static str) -> UnitError {
         let call = zbus::Message::method_call("/", "StartUnit").build(&()).unwrap();
-        let name = zbus::names::ErrorName::try_from(name).unwrap();
-        let error = zbus::Error::MethodError(name.into(), None, call);
-        UnitError::from_bus("start", "x.service", error)
+        let reply = zbus::Message::error(&call.header(), name).build(&("words",)).unwrap();
+        UnitError::from_bus("start", "x.service", zbus::Error::from(reply))
     }
 
     #[test]

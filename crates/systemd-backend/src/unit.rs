@@ -106,7 +106,7 @@ impl Unit {
             match manager.kill_unit(&self.name, "all", SIGKILL).await.map_err(refused) {
                 Ok(()) => {}
                 Err(error @ UnitError::Denied { .. }) => return Err(error),
-                // Refused also when there is nothing to kill.
+                // Refused also when there is nothing to kill: the look decides.
                 Err(error) => tracing::debug!(?error, unit = %self.name, "kill"),
             }
             for _ in 0..LOOKS_PER_KILL {
