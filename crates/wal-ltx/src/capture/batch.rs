@@ -17,12 +17,26 @@ use crate::wal::WalCursor;
 /// Bytes of pages above which a file is made on disk.
 const MEMORY_MAX: usize = 4 << 20;
 
+/// A file in the spool; removed when it is not needed any more.
+#[derive(Debug)]
+pub(super) struct Spooled(pub(super) PathBuf);
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::debug!(%error, path = %self.0.display(), "a file stays in the spool");
+        }
+    }
+}
+
 /// One group of commits on its way, or a whole database in their place.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) txid: Txid,
     pub(super) timestamp_ms: i64,
     pub(super) body: Body,
+    /// The body, when it is a file.
+    pub(super) file: Option<Spooled>,
     /// Length of the body.
     pub(super) bytes: u64,
     /// When its oldest commit was seen.
@@ -69,20 +83,22 @@ pub(super) fn batch(
         wal_salt1: cursor.salt1,
         wal_salt2: cursor.salt2,
     };
-    let (body, bytes) = if pages.len().saturating_mul(cursor.page_size as usize) <= MEMORY_MAX {
+    let (body, file, bytes) = if pages.len().saturating_mul(cursor.page_size as usize) <= MEMORY_MAX
+    {
         let content = encode(Vec::new(), header, &pages, found, next)?;
         let bytes = content.len() as u64;
-        (Body::Bytes(content.into()), bytes)
+        (Body::Bytes(content.into()), None, bytes)
     } else {
         let path = &next.spool;
+        let guard = Spooled(path.clone());
         let file = File::create(path).map_err(error::file("create", path))?;
         let file = encode(BufWriter::with_capacity(1 << 20, file), header, &pages, found, next)?;
         let bytes = spooled(file, path)?;
-        (Body::File(path.clone()), bytes)
+        (Body::File(path.clone()), Some(guard), bytes)
     };
     let wal_bytes = header.wal_size;
     let (txid, timestamp_ms, seen) = (next.txid, next.timestamp_ms, next.seen);
-    Ok(Some((Batch { txid, timestamp_ms, body, bytes, seen, wal_bytes }, commit)))
+    Ok(Some((Batch { txid, timestamp_ms, body, file, bytes, seen, wal_bytes }, commit)))
 }
 
 /// Completes a file in the spool; its length.

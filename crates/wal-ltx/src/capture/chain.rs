@@ -247,13 +247,16 @@ impl Chain {
         let picture = self.picture(frames)?;
         let range = Range { min: self.next, max: self.next, timestamp_ms: now_ms() };
         let path = self.spooled("whole");
-        let Some(bytes) = image::write(&picture, range, &path, cancel)? else { return Ok(None) };
+        let Some((file, bytes)) = image::write(&picture, range, &path, cancel)? else {
+            return Ok(None);
+        };
         self.pages = picture.pages;
         self.next = self.next.next();
         Ok(Some(Batch {
             txid: range.max,
             timestamp_ms: range.timestamp_ms,
             body: Body::File(path),
+            file: Some(file),
             bytes,
             seen,
             wal_bytes: u64::from(picture.pages) * u64::from(picture.page_size),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use ccm_types::Txid;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{read_page, spooled};
+use super::batch::{Spooled, read_page, spooled};
 use super::error::{self, CaptureError};
 use crate::codec::{LtxEncoder, LtxHeader, lock_page};
 use crate::wal::WalCursor;
@@ -40,13 +40,14 @@ pub(super) struct Range {
     pub(super) timestamp_ms: i64,
 }
 
-/// Writes the image to `to`; `None` when it was cancelled, else its length.
+/// Writes the image to `to`; `None` when it was cancelled, else the file and its length.
 pub(super) fn write(
     picture: &Picture,
     range: Range,
     to: &Path,
     cancel: &CancellationToken,
-) -> Result<Option<u64>, CaptureError> {
+) -> Result<Option<(Spooled, u64)>, CaptureError> {
+    let spool = Spooled(to.to_path_buf());
     let target = File::create(to).map_err(error::file("create", to))?;
     let end = picture.end;
     let header = LtxHeader {
@@ -71,7 +72,7 @@ pub(super) fn write(
         picture.read(pgno, &mut page)?;
         encoder.page(pgno, &page)?;
     }
-    spooled(encoder.finish()?, to).map(Some)
+    Ok(Some((spool, spooled(encoder.finish()?, to)?)))
 }
 
 impl Picture {

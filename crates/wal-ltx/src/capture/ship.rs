@@ -6,6 +6,7 @@ use std::time::Duration;
 use ccm_types::Txid;
 use tokio::sync::{mpsc, watch};
 
+use super::batch::Spooled;
 use super::error::in_words;
 use super::thread::Message;
 use super::{CaptureEnd, CaptureProgress, Messages};
@@ -23,6 +24,8 @@ pub(super) struct Shipment {
     pub(super) name: LtxName,
     pub(super) timestamp_ms: i64,
     pub(super) body: Body,
+    /// The body, when it is a file.
+    pub(super) file: Option<Spooled>,
     pub(super) bytes: u64,
 }
 
@@ -46,7 +49,7 @@ impl<S: LtxStore + Clone> Shipper<S> {
                 continue;
             }
             let put = put(&self.store, self.fence, &shipment).await;
-            remove(&shipment).await;
+            drop(shipment.file);
             match put {
                 Ok(()) => self.shipped(shipment.name.max, shipment.bytes),
                 Err(error) => {
@@ -59,7 +62,6 @@ impl<S: LtxStore + Clone> Shipper<S> {
 
     async fn snapshot(self, shipment: Shipment) {
         let put = put(&self.store, self.fence, &shipment).await;
-        remove(&shipment).await;
         match &put {
             Ok(()) => {
                 self.progress.send_modify(|p| p.shipped_bytes_total += shipment.bytes);
@@ -103,13 +105,5 @@ async fn put<S: LtxStore>(store: &S, fence: Fence, shipment: &Shipment) -> Resul
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
-    }
-}
-
-async fn remove(shipment: &Shipment) {
-    if let Body::File(path) = &shipment.body
-        && let Err(error) = tokio::fs::remove_file(path).await
-    {
-        tracing::debug!(%error, path = %path.display(), "a spooled file stays");
     }
 }

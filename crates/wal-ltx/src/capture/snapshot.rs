@@ -70,10 +70,11 @@ impl Snapshots {
             drop(picture);
             let name = LtxName { level: Level::SNAPSHOT, min: range.min, max: range.max };
             messages.send(Message::Copied(match written {
-                Ok(Some(bytes)) => Ok(Shipment {
+                Ok(Some((file, bytes))) => Ok(Shipment {
                     name,
                     timestamp_ms: range.timestamp_ms,
                     body: Body::File(to),
+                    file: Some(file),
                     bytes,
                 }),
                 Ok(None) => Err(String::from("it was interrupted")),

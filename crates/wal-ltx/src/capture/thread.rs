@@ -176,6 +176,7 @@ impl Thread {
                     }
                 }
                 Ok(Message::Copied(Err(why))) => {
+                    eprintln!("DBG {why}");
                     tracing::info!(%why, "a snapshot was not made");
                     self.snapshots.done(false);
                 }
@@ -270,6 +271,7 @@ impl Thread {
             name: LtxName { level: Level::L0, min: batch.txid, max: batch.txid },
             timestamp_ms: batch.timestamp_ms,
             body: batch.body,
+            file: batch.file,
             bytes: batch.bytes,
         };
         // A shipper that has ended has said why.

@@ -156,6 +156,7 @@ async fn whole_databases_are_taken_while_an_application_reads_an_old_state() {
     write(&application, 100);
     let config = CaptureConfig { snapshot_interval: Duration::from_millis(20), ..bench.config() };
     let mut capture = Capture::start(bench.store.clone(), bench.fence, config).await.unwrap();
+    bench.snapshots(1).await;
     for round in 2..6 {
         write(&application, 100);
         bench.snapshots(round).await;
