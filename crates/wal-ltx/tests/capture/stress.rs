@@ -31,7 +31,7 @@ fn reckless(data: PathBuf, seed: u64, stop: Arc<AtomicBool>) -> std::thread::Joi
                 7 => "INSERT INTO t(v) VALUES (randomblob(20000))",
                 _ => "INSERT INTO t(v) SELECT randomblob(300) FROM (VALUES (1), (2), (3))",
             };
-            connection.busy_timeout(Duration::from_millis(200)).unwrap();
+            connection.busy_timeout(Duration::from_millis(5)).unwrap();
             match connection.execute_batch(sql) {
                 Ok(()) => {}
                 // Somebody else was first.
