@@ -15,8 +15,15 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::{self, CaptureError};
 
-/// How long a lock is waited for.
+/// How long a read lock is waited for.
 const BUSY_WITHIN: Duration = Duration::from_millis(500);
+
+/// Between two tries at the write lock. SQLite's own waits grow to 100 ms, and several writers
+/// never leave it free for so long.
+const LOCK_EVERY: Duration = Duration::from_millis(1);
+
+/// Tries at the write lock before something else is done.
+const LOCK_TRIES: i32 = 50;
 
 /// The database, open.
 #[derive(Debug)]
@@ -53,9 +60,15 @@ impl Database {
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
         let file = Arc::new(File::open(path).map_err(error::file("open", path))?);
         let connect = || connect(path);
+        let mut locker = connect()?;
+        locker.busy_handler(Some(again)).map_err(|source| CaptureError::Sqlite {
+            doing: "open",
+            path: path.into(),
+            source,
+        })?;
         let database = Self {
             reader: connect()?,
-            locker: connect()?,
+            locker,
             checkpointer: connect()?,
             file,
             path: path.to_path_buf(),
@@ -159,6 +172,12 @@ fn connect(path: &Path) -> Result<Connection, CaptureError> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     connection.execute_batch("PRAGMA wal_autocheckpoint = 0").map_err(failed)?;
     Ok(connection)
+}
+
+/// Waits before the next try at the write lock, unless there were enough.
+fn again(tries: i32) -> bool {
+    std::thread::park_timeout(LOCK_EVERY);
+    tries < LOCK_TRIES
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {

@@ -21,7 +21,7 @@ use super::{CaptureConfig, CaptureEnd, CaptureProgress, Messages};
 use crate::store::{Level, LtxName};
 
 /// After a seal that did not succeed.
-const SEAL_AGAIN: Duration = Duration::from_millis(500);
+const SEAL_AGAIN: Duration = Duration::from_millis(100);
 
 /// Between two proofs that an idle WAL has been read to its end.
 const PROVE: Duration = Duration::from_secs(1);
