@@ -101,15 +101,16 @@ impl Client {
         let payload = serde_json::to_vec(request).map_err(malformed)?;
         let request = async_nats::Request::new().payload(payload.into()).timeout(Some(within));
         let to = subject(&self.cluster, node, endpoint);
+        // The library's own limit does not cover a connection that takes no more requests.
+        let asked = tokio::time::timeout(within, self.nats.send_request(to, request)).await;
+        let timed_out = || ControlError::TimedOut { node: node.clone(), within };
         let message =
-            self.nats.send_request(to, request).await.map_err(|error| match error.kind() {
+            asked.map_err(|_elapsed| timed_out())?.map_err(|error| match error.kind() {
                 RequestErrorKind::NoResponders => ControlError::NoResponder { node: node.clone() },
                 RequestErrorKind::TimedOut
                 | RequestErrorKind::Other
                 | RequestErrorKind::InvalidSubject
-                | RequestErrorKind::MaxPayloadExceeded => {
-                    ControlError::TimedOut { node: node.clone(), within }
-                }
+                | RequestErrorKind::MaxPayloadExceeded => timed_out(),
             })?;
         if let Some(error) = message.headers.as_ref().and_then(|h| h.get(NATS_SERVICE_ERROR)) {
             return Err(ControlError::Refused(format!("node {node}: {error}")));

@@ -24,6 +24,9 @@ const AT_ONCE: usize = 16;
 const ENDING: &str = "the daemon is ending";
 const ENDING_CODE: usize = 503;
 
+/// How long the server may take to know of all endpoints.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long the last answers may take to leave.
 const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
@@ -83,7 +86,9 @@ impl Drop for Service {
 }
 
 impl Service {
-    /// Offers the service of `node`; what is asked comes out of `requests`' other end.
+    /// Offers the service of `node`; what is asked comes out of `requests`' other end. Returns
+    /// when the server knows of it, or within two seconds while NATS is away: it then knows when
+    /// it is back.
     ///
     /// # Errors
     /// [`ControlError::Offer`].
@@ -112,7 +117,21 @@ impl Service {
         // From here on withdrawn when it is dropped.
         offered.service = Some(service);
         added.map_err(refuse)?;
+        offered.wait_known().await;
         Ok(offered)
+    }
+
+    /// Waits until the server has read the subscriptions. It reads what a connection sends in
+    /// order, so the answer to a question that was sent after them says so.
+    async fn wait_known(&self) {
+        let Some(service) = &self.service else { return };
+        let id = service.info().await.id;
+        let asked = self.client.request(format!("$SRV.PING.{}.{id}", self.name), Bytes::new());
+        match timeout(KNOWN_WITHIN, asked).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the micro service is not known yet"),
+            Err(_) => tracing::debug!("the micro service is not known within {KNOWN_WITHIN:?}"),
+        }
     }
 
     async fn add_endpoints(

@@ -172,7 +172,9 @@ async fn a_node_without_a_daemon_is_told_apart_from_one_that_is_slow() {
 
     let (_service, _queue) = offer(&server, &node("slow")).await;
     let error = asker.promote(&node("slow"), AT_ONCE).await.unwrap_err();
-    assert!(matches!(&error, ControlError::TimedOut { node, .. } if node.as_str() == "slow"));
+    let timed_out =
+        matches!(&error, ControlError::TimedOut { node, .. } if node.as_str() == "slow");
+    assert!(timed_out, "{error:?}");
     assert!(error.is_ambiguous(), "{error}");
 }
 

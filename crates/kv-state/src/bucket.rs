@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::KvError;
 
@@ -273,16 +274,16 @@ impl Bucket {
             return Err(Failure::Away(NotConnected.into()));
         }
         let request = request.timeout(Some(ANSWER_WITHIN));
-        let message =
-            self.client.send_request(subject, request).await.map_err(|error| {
-                match error.kind() {
-                    RequestErrorKind::TimedOut
-                    | RequestErrorKind::Other
-                    | RequestErrorKind::NoResponders
-                    | RequestErrorKind::InvalidSubject
-                    | RequestErrorKind::MaxPayloadExceeded => Failure::Away(error.into()),
-                }
-            })?;
+        // The library's own limit does not cover a connection that takes no more requests.
+        let asked = timeout(ANSWER_WITHIN, self.client.send_request(subject, request)).await;
+        let asked = asked.map_err(|elapsed| Failure::Away(elapsed.into()))?;
+        let message = asked.map_err(|error| match error.kind() {
+            RequestErrorKind::TimedOut
+            | RequestErrorKind::Other
+            | RequestErrorKind::NoResponders
+            | RequestErrorKind::InvalidSubject
+            | RequestErrorKind::MaxPayloadExceeded => Failure::Away(error.into()),
+        })?;
         match serde_json::from_slice(&message.payload) {
             Ok(Reply::Ok(value)) => Ok(value),
             Ok(Reply::Error { error }) => Err(Failure::Refused(error)),
