@@ -72,7 +72,8 @@ fn a_unit_that_restarts_itself_is_not_gone_between_two_lives_and_stays_dead_when
         ("patient.service", "[Service]\nRestart=always\nRestartSec=1h\nExecStart=/bin/false\n"),
         (
             "eager.service",
-            "[Service]\nRestart=always\nRestartSec=0\nTimeoutStopSec=1h\n\
+            "[Unit]\nStartLimitIntervalSec=0\n\
+             [Service]\nRestart=always\nRestartSec=0\nTimeoutStopSec=1h\n\
              ExecStart=/bin/sh -c 'trap \"\" TERM; sleep 1000; sleep 1000'\n",
         ),
     ];

@@ -6,7 +6,7 @@ use ccm_systemd_backend::{ActiveState, UnitError};
 
 use crate::support::{SOON, with_systemd};
 
-const SLEEPER: &str = "[Service]\nExecStart=/bin/sleep 1000\n";
+const SLEEPER: &str = "[Service]\nType=exec\nExecStart=/bin/sleep 1000\n";
 
 #[test]
 fn a_unit_that_was_started_runs_and_one_that_was_stopped_is_gone() {
