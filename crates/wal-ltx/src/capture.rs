@@ -5,10 +5,17 @@
 //! makes one LTX file of every group of commits. A task puts one file at a time under the fence;
 //! while it is on its way commits gather for the next one.
 //!
-//! Only this module checkpoints, and under the write lock: nobody can commit meanwhile, which
-//! keeps SQLite's WAL-reset bug (3.7.0 to 3.51.2) out of reach. Before a checkpoint everything
-//! that is committed has been read, so a WAL that starts over afterwards continues the chain. A
-//! WAL that started over without us does not: the whole database becomes the next transaction.
+//! Under the write lock, when nobody can commit, everything that is committed is captured, the
+//! WAL is checkpointed and the reader takes hold of that state: the chain is sealed. The WAL may
+//! start over once after that, and the chain goes on in it. A WAL that started over in any other
+//! way breaks the chain: the whole database becomes the next transaction. Checkpoints of others
+//! do no harm while the capture runs; they cannot restart the WAL before it is captured.
+//!
+//! SQLite's own count of frames proves at every seal, once a second when nothing happens, and at
+//! the end that what was captured is what was committed.
+//!
+//! Bounds: a file takes 64 MiB of the WAL or one larger transaction; above 4 MiB it is made in
+//! the spool. During an outage one group of commits waits in the spool and the WAL grows.
 //!
 //! Nothing is written to the application's database.
 
@@ -131,11 +138,13 @@ impl Drop for Capture {
 
 impl Capture {
     /// Begins to capture: continues the chain in the bucket when the WAL proves where it is,
-    /// else ships the whole database as the next transaction. What is committed from now on is
-    /// not lost to the WAL's next beginning.
+    /// else ships the whole database as the next transaction, after this has returned. Whatever
+    /// is committed from now on is captured. Applications may have the database open.
+    ///
+    /// What an earlier capture has left in the spool is removed.
     ///
     /// # Errors
-    /// [`CaptureError`].
+    /// [`CaptureError`]: the bucket or the data file failed; nothing runs then.
     pub async fn start<S: LtxStore + Clone>(
         store: S,
         fence: Fence,

@@ -1,8 +1,8 @@
 //! SQLite WAL → LTX → object store → replica, Litestream-compatible both ways.
 //!
 //! Pure: [`codec`] (LTX bytes), [`wal`] (WAL bytes), [`plan`] (what to fetch, who is newer).
-//! I/O: [`store`] (the object store and its fence), `capture` (database → store), `apply`
-//! (store → replica), `local` (files on disk: inspect, swap, set aside).
+//! I/O: [`store`] (the object store and its fence), [`capture`] (database → store), [`apply`]
+//! (store → replica), [`local`] (files on disk: inspect, swap, set aside).
 
 pub mod codec;
 pub mod wal;

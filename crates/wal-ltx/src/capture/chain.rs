@@ -5,23 +5,23 @@
 //! new WAL can be copied into the database file while the reader holds the state before it. So a
 //! new header after a seal continues the chain; any other new header breaks it.
 
-use std::collections::BTreeMap;
+mod seal;
+mod whole;
+
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ccm_types::{Monotonic, Txid};
-use tokio_util::sync::CancellationToken;
+
+pub(super) use seal::Seal;
 
 use super::batch::{Batch, Next, batch};
 use super::begin::Begin;
-use super::error::{self, CaptureError};
-use super::image::{self, Picture, Range};
-use super::sqlite::{Database, Frames};
+use super::error::CaptureError;
+use super::sqlite::Database;
 use super::wal_file::WalFile;
 use crate::codec::LtxHeader;
-use crate::store::Body;
 use crate::wal::{FRAME_HEADER_LEN, WAL_HEADER_LEN, WalCursor};
 
 /// What a look at the WAL gave.
@@ -33,17 +33,6 @@ pub(super) enum Read {
     Nothing,
     /// The chain does not go on: the WAL started over without us.
     Broken,
-}
-
-/// What became of an attempt to seal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seal {
-    /// Somebody holds the write lock.
-    Busy,
-    /// The chain does not go on.
-    Broken,
-    /// Sealed; the WAL is as SQLite said.
-    Sealed(Frames),
 }
 
 /// Where the next commit is read.
@@ -170,146 +159,6 @@ impl Chain {
         let same = |seen: &WalCursor| (seen.salt1, seen.salt2) == (cursor.salt1, cursor.salt2);
         let ahead = self.seen_to.filter(same).map_or(0, frames_before);
         frames_before(cursor).max(ahead)
-    }
-
-    /// Nobody commits; everything that is committed is made files of; then the WAL goes into the
-    /// database file, as far as it can.
-    ///
-    /// Not while a picture is being copied.
-    pub(super) fn seal(
-        &mut self,
-        checkpoint: bool,
-        seen: Monotonic,
-        made: &mut impl Extend<Batch>,
-    ) -> Result<Seal, CaptureError> {
-        let database = Rc::clone(&self.database);
-        let Some(locked) = database.lock()? else { return Ok(Seal::Busy) };
-        loop {
-            match self.read(seen)? {
-                Read::Batch(batch) => made.extend([batch]),
-                Read::Nothing => break,
-                Read::Broken => return Ok(Seal::Broken),
-            }
-        }
-        let frames =
-            if checkpoint { database.checkpoint(&locked) } else { database.hold_again(&locked) }?;
-        if !self.is_at(frames)? {
-            return Ok(Seal::Broken);
-        }
-        self.sealed = true;
-        Ok(Seal::Sealed(frames))
-    }
-
-    /// Reads, and makes sure that nothing means that there is nothing.
-    pub(super) fn read_to_the_end(&mut self, seen: Monotonic) -> Result<Read, CaptureError> {
-        // The WAL may start over between two looks, but not twice.
-        for _ in 0..2 {
-            let frames = self.database.frames()?;
-            match self.read(seen)? {
-                Read::Nothing if self.is_at(frames)? => return Ok(Read::Nothing),
-                Read::Nothing => {}
-                read @ (Read::Batch(_) | Read::Broken) => return Ok(read),
-            }
-        }
-        Ok(Read::Broken)
-    }
-
-    /// Whether the chain ends where SQLite says that the WAL does. It does not when a commit
-    /// reached the WAL and failed after it, for then SQLite writes over it.
-    fn is_at(&self, frames: Frames) -> Result<bool, CaptureError> {
-        if frames.committed == 0 {
-            return Ok(true);
-        }
-        Ok(match (self.cursor, self.wal.header()?) {
-            (Some(cursor), Some(header)) => {
-                (cursor.salt1, cursor.salt2) == (header.salt1, header.salt2)
-                    && frames_before(cursor) == frames.committed
-            }
-            (None, _) | (_, None) => false,
-        })
-    }
-
-    /// Begins a new chain at the end of the WAL: the whole database becomes the next
-    /// transaction. `None` when somebody holds the write lock, or it was cancelled.
-    ///
-    /// Not while a picture is being copied.
-    pub(super) fn whole(
-        &mut self,
-        seen: Monotonic,
-        cancel: &CancellationToken,
-    ) -> Result<Option<Batch>, CaptureError> {
-        let database = Rc::clone(&self.database);
-        let Some(locked) = database.lock()? else { return Ok(None) };
-        let frames = database.checkpoint(&locked)?;
-        self.cursor = self.end(frames)?;
-        self.sealed = true;
-        drop(locked);
-        let picture = self.picture(frames)?;
-        let range = Range { min: self.next, max: self.next, timestamp_ms: now_ms() };
-        let path = self.spooled("whole");
-        let Some((file, bytes)) = image::write(&picture, range, &path, cancel)? else {
-            return Ok(None);
-        };
-        self.pages = picture.pages;
-        self.next = self.next.next();
-        Ok(Some(Batch {
-            txid: range.max,
-            timestamp_ms: range.timestamp_ms,
-            body: Body::File(path),
-            file: Some(file),
-            bytes,
-            seen,
-            wal_bytes: u64::from(picture.pages) * u64::from(picture.page_size),
-        }))
-    }
-
-    /// The end of what is committed; nobody commits.
-    fn end(&self, frames: Frames) -> Result<Option<WalCursor>, CaptureError> {
-        let Some(header) = self.wal.header()? else { return Ok(None) };
-        let start = WalCursor::start(&header);
-        let end = self.wal.walk(start, |_, _| {})?;
-        // A WAL that was reset keeps its old content until the next commit.
-        if frames.committed == 0 || frames_before(end) == frames.committed {
-            return Ok(Some(end));
-        }
-        let len = frames.committed * start.frame_len() as u64;
-        let bytes = self.wal.read(start.offset, len)?;
-        let cursor = WalCursor::seek(&header, &bytes, start.offset + len);
-        let differs = || std::io::Error::other("the WAL does not hold what SQLite says");
-        let failed = error::file("find the end of the WAL of", self.database.path());
-        cursor.map(Some).ok_or_else(|| failed(differs()))
-    }
-
-    /// The state that a seal has taken hold of; `frames` are what it said, for since then the
-    /// WAL may have started over. The state must not be let go before the picture is copied.
-    pub(super) fn picture(&self, frames: Frames) -> Result<Picture, CaptureError> {
-        let (page_size, pages) = self.database.shape()?;
-        let overlay = match self.cursor {
-            Some(cursor) if frames.copied < frames.committed => {
-                Some((self.wal.open()?, self.overlay(cursor)?))
-            }
-            Some(_) | None => None,
-        };
-        Ok(Picture {
-            database: Arc::clone(self.database.file()),
-            path: self.database.path().to_path_buf(),
-            page_size,
-            pages,
-            overlay,
-            end: self.cursor,
-        })
-    }
-
-    fn overlay(&self, end: WalCursor) -> Result<BTreeMap<u32, u64>, CaptureError> {
-        let mut pages = BTreeMap::new();
-        let Some(header) = self.wal.header()? else { return Ok(pages) };
-        self.wal.walk(WalCursor::start(&header), |base, commit| {
-            if commit.end_offset <= end.offset {
-                let frames = commit.frames.iter().map(|(pgno, at)| (*pgno, base + *at as u64));
-                pages.extend(frames);
-            }
-        })?;
-        Ok(pages)
     }
 
     /// Where a file of the next transaction is made.

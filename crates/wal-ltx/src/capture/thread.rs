@@ -1,5 +1,8 @@
 //! The thread that alone touches SQLite: what is read when, what is shipped next.
 
+mod look;
+mod tidy;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -11,26 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
 use super::begin::Begin;
-use super::chain::{Chain, Read, Seal, now_ms};
+use super::chain::{Chain, Read, Seal};
 use super::error::{CaptureError, in_words};
-use super::image::Range;
 use super::ship::Shipment;
 use super::snapshot::Snapshots;
 use super::wake::Waker;
 use super::{CaptureConfig, CaptureEnd, CaptureProgress, Messages};
 use crate::store::{Level, LtxName};
-
-/// After a seal that did not succeed.
-const SEAL_AGAIN: Duration = Duration::from_millis(100);
-
-/// Between two proofs that an idle WAL has been read to its end.
-const PROVE: Duration = Duration::from_secs(1);
-
-/// Groups of commits that are made files before the write lock is taken, so that it is short.
-const BEFORE_LOCK: u32 = 8;
-
-/// Bytes of the WAL that may as well be read under the write lock.
-const UNDER_LOCK: u64 = 1 << 20;
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -188,79 +178,6 @@ impl Thread {
         }
     }
 
-    /// Makes the next file when nothing is on its way, else looks how much there will be.
-    fn look(&mut self) -> Result<(), CaptureError> {
-        let now = BootClock.now();
-        if self.broken {
-            return self.whole(now);
-        }
-        if !self.queue.is_empty() || self.in_flight.is_some() {
-            return self.look_ahead(now);
-        }
-        if now < self.read_at {
-            return Ok(());
-        }
-        let prove = now >= self.prove_at;
-        let seen = self.noticed.unwrap_or(now);
-        let read = if prove { self.chain.read_to_the_end(seen) } else { self.chain.read(seen) };
-        match read? {
-            Read::Batch(batch) => self.queue.push_back(batch),
-            Read::Nothing => {
-                let after = BootClock.now();
-                // Of a large transaction that is not complete yet, not over and over again.
-                self.read_at = after + after.since(now) * 2;
-                if prove {
-                    self.prove_at = after + PROVE;
-                }
-            }
-            Read::Broken => self.breaks(),
-        }
-        self.noticed = None;
-        self.ahead = 0;
-        Ok(())
-    }
-
-    fn look_ahead(&mut self, now: Monotonic) -> Result<(), CaptureError> {
-        if now < self.ahead_at {
-            return Ok(());
-        }
-        self.ahead = self.chain.ahead()?;
-        let after = BootClock.now();
-        self.ahead_at = after + after.since(now) * 2;
-        if self.ahead > 0 {
-            self.noticed.get_or_insert(now);
-            self.ahead_at = self.ahead_at.max(after + self.parts.config.poll);
-        }
-        Ok(())
-    }
-
-    fn breaks(&mut self) {
-        tracing::warn!(
-            "the WAL started over without ccm: shipping the whole database; let nothing but the \
-             backend and ccm open it"
-        );
-        self.broken = true;
-    }
-
-    /// Ships the whole database as the next transaction.
-    fn whole(&mut self, now: Monotonic) -> Result<(), CaptureError> {
-        if now < self.seal_at {
-            return Ok(());
-        }
-        self.snapshots.interrupt();
-        let seen = self.noticed.unwrap_or(now);
-        match self.chain.whole(seen, &self.parts.cancel)? {
-            Some(batch) => {
-                self.queue.push_back(batch);
-                self.broken = false;
-                self.noticed = None;
-                self.ahead = 0;
-            }
-            None => self.seal_at = BootClock.now() + self.parts.config.poll,
-        }
-        Ok(())
-    }
-
     fn ship(&mut self) {
         if self.in_flight.is_some() {
             return;
@@ -276,56 +193,6 @@ impl Thread {
         };
         // A shipper that has ended has said why.
         self.parts.to_ship.blocking_send(shipment).ok();
-    }
-
-    /// Checkpoints a long WAL and takes a snapshot when one is due.
-    fn tidy(&mut self) -> Result<(), CaptureError> {
-        let now = BootClock.now();
-        let idle = self.queue.is_empty() && self.flushes.is_empty() && !self.broken;
-        if !idle || now < self.seal_at || self.snapshots.is_copying() {
-            return Ok(());
-        }
-        let due = self.snapshots.is_due(self.chain.tip(), now);
-        let frames = self.chain.frames();
-        let long = frames > u64::from(self.parts.config.checkpoint_pages).max(self.seal_frames);
-        if !due && (!long || self.chain.is_sealed()) {
-            return Ok(());
-        }
-        let seen = self.noticed.unwrap_or(now);
-        for _ in 0..BEFORE_LOCK {
-            match self.chain.read(seen)? {
-                Read::Batch(batch) => {
-                    let more = batch.wal_bytes > UNDER_LOCK;
-                    self.queue.push_back(batch);
-                    if !more {
-                        break;
-                    }
-                }
-                Read::Nothing => break,
-                Read::Broken => {
-                    self.breaks();
-                    return Ok(());
-                }
-            }
-        }
-        match self.chain.seal(true, seen, &mut self.queue)? {
-            Seal::Busy => self.seal_at = BootClock.now() + SEAL_AGAIN,
-            Seal::Broken => self.breaks(),
-            Seal::Sealed(frames) => {
-                let whole = frames.copied == frames.committed;
-                let some = u64::from(self.parts.config.checkpoint_pages / 4);
-                self.seal_frames = if whole { 0 } else { frames.committed + some };
-                (self.noticed, self.ahead) = (None, 0);
-                if due {
-                    let tip = self.chain.tip();
-                    let range = Range { min: Txid::new(1), max: tip, timestamp_ms: now_ms() };
-                    let picture = self.chain.picture(frames)?;
-                    let to = self.chain.spooled("snapshot");
-                    self.snapshots.copy(picture, range, to, self.parts.messages.clone())?;
-                }
-            }
-        }
-        Ok(())
     }
 
     fn tell(&self) {

@@ -1,0 +1,79 @@
+//! Checkpoints and snapshots.
+
+use std::time::Duration;
+
+use ccm_types::{BootClock, Monotonic, Txid};
+
+use super::super::chain::{Read, Seal, now_ms};
+use super::super::error::CaptureError;
+use super::super::image::Range;
+use super::Thread;
+
+/// After a seal that did not succeed.
+const SEAL_AGAIN: Duration = Duration::from_millis(100);
+
+/// Groups of commits that are made files before the write lock is taken, so that it is short.
+const BEFORE_LOCK: u32 = 8;
+
+/// Bytes of the WAL that may as well be read under the write lock.
+const UNDER_LOCK: u64 = 1 << 20;
+
+impl Thread {
+    /// Checkpoints a long WAL and takes a snapshot when one is due.
+    pub(super) fn tidy(&mut self) -> Result<(), CaptureError> {
+        let now = BootClock.now();
+        let idle = self.queue.is_empty() && self.flushes.is_empty() && !self.broken;
+        if !idle || now < self.seal_at || self.snapshots.is_copying() {
+            return Ok(());
+        }
+        let due = self.snapshots.is_due(self.chain.tip(), now);
+        let frames = self.chain.frames();
+        let long = frames > u64::from(self.parts.config.checkpoint_pages).max(self.seal_frames);
+        if !due && (!long || self.chain.is_sealed()) {
+            return Ok(());
+        }
+        let seen = self.noticed.unwrap_or(now);
+        if !self.catch_up(seen)? {
+            return Ok(());
+        }
+        match self.chain.seal(true, seen, &mut self.queue)? {
+            Seal::Busy => self.seal_at = BootClock.now() + SEAL_AGAIN,
+            Seal::Broken => self.breaks(),
+            Seal::Sealed(frames) => {
+                let whole = frames.copied == frames.committed;
+                let some = u64::from(self.parts.config.checkpoint_pages / 4);
+                self.seal_frames = if whole { 0 } else { frames.committed + some };
+                (self.noticed, self.ahead) = (None, 0);
+                if due {
+                    let tip = self.chain.tip();
+                    let range = Range { min: Txid::new(1), max: tip, timestamp_ms: now_ms() };
+                    let picture = self.chain.picture(frames)?;
+                    let to = self.chain.spooled("snapshot");
+                    self.snapshots.copy(picture, range, to, self.parts.messages.clone())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes files of what can be read without the lock; `false` when the chain breaks.
+    fn catch_up(&mut self, seen: Monotonic) -> Result<bool, CaptureError> {
+        for _ in 0..BEFORE_LOCK {
+            match self.chain.read(seen)? {
+                Read::Batch(batch) => {
+                    let more = batch.wal_bytes > UNDER_LOCK;
+                    self.queue.push_back(batch);
+                    if !more {
+                        break;
+                    }
+                }
+                Read::Nothing => break,
+                Read::Broken => {
+                    self.breaks();
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
