@@ -61,6 +61,10 @@ pub(super) struct Thread {
     broken: bool,
     queue: VecDeque<Batch>,
     in_flight: Option<(Txid, Monotonic, u64)>,
+    /// The last transaction that the bucket has.
+    durable: Txid,
+    /// A snapshot that is copied and waits for its last transaction.
+    snapshot: Option<Shipment>,
     /// Committed bytes of the WAL that are in no batch yet, and when the first was seen.
     ahead: u64,
     noticed: Option<Monotonic>,
@@ -108,12 +112,14 @@ impl Thread {
         let snapshots =
             Snapshots::new(config.snapshot_interval, &parts.begin, parts.cancel.clone());
         Ok(Self {
+            durable: parts.begin.tip,
             parts,
             snapshots,
             chain,
             broken,
             queue,
             in_flight: None,
+            snapshot: None,
             ahead: 0,
             noticed: None,
             flushes: Vec::new(),
@@ -157,13 +163,12 @@ impl Thread {
                 Ok(Message::Shipped(txid)) => {
                     if self.in_flight.is_some_and(|(flying, ..)| flying == txid) {
                         self.in_flight = None;
+                        self.durable = txid;
                     }
                 }
                 Ok(Message::Copied(Ok(shipment))) => {
                     self.snapshots.copied();
-                    if self.parts.to_ship.blocking_send(shipment).is_err() {
-                        return true;
-                    }
+                    self.snapshot = Some(shipment);
                 }
                 Ok(Message::Copied(Err(why))) => {
                     eprintln!("DBG {why}");
@@ -179,6 +184,12 @@ impl Thread {
     }
 
     fn ship(&mut self) {
+        // Not before its last transaction, or the chain would have a hole if we ended now.
+        let whole = |snapshot: &mut Shipment| snapshot.name.max <= self.durable;
+        if let Some(snapshot) = self.snapshot.take_if(whole) {
+            // A shipper that has ended has said why.
+            self.parts.to_ship.blocking_send(snapshot).ok();
+        }
         if self.in_flight.is_some() {
             return;
         }
