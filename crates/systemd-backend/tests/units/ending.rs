@@ -113,18 +113,21 @@ fn a_stop_command_that_hangs_is_killed_too() {
 
 #[test]
 fn what_is_left_is_seen_where_the_cgroups_are_not() {
-    let sleeper = "[Service]\nExecStart=/bin/sleep 1000\n";
-    with_systemd(&[("sleeper.service", sleeper)], async |systemd| {
-        let unit = systemd.unit("sleeper").await;
+    let leaving = "[Service]\nType=oneshot\nRemainAfterExit=yes\nKillMode=none\n\
+                   ExecStart=/usr/bin/setsid -f /bin/sleep 1000\n";
+    with_systemd(&[("leaving.service", leaving)], async |systemd| {
+        let unit = systemd.unit("leaving").await;
         unit.start(SOON).await.unwrap();
-        // Hides them from us; systemd would not survive losing them.
+        // Hides them from us, and not from systemd.
         let hidden = std::process::Command::new("mount")
             .args(["-t", "tmpfs", "tmpfs", "/sys/fs/cgroup"])
             .status();
         assert!(hidden.unwrap().success());
         assert!(!unit.cgroup_empty().await.unwrap());
-        let shown = std::process::Command::new("umount").arg("/sys/fs/cgroup").status();
-        assert!(shown.unwrap().success());
-        unit.stop(SOON).await.unwrap();
+        let error = unit.stop(BRIEFLY).await.unwrap_err();
+        assert!(matches!(error, UnitError::TimedOut { .. }), "{error}");
+        assert!(!unit.cgroup_empty().await.unwrap() && !unit.is_gone().await.unwrap());
+        unit.kill(SOON).await.unwrap();
+        assert!(unit.cgroup_empty().await.unwrap() && unit.is_gone().await.unwrap());
     });
 }

@@ -1,10 +1,15 @@
 //! Seeing what a unit does by itself.
 
+use std::time::Duration;
+
 use ccm_harness::wait::until_async;
 use ccm_systemd_backend::{ActiveState, UnitState, Watch};
 use tokio::time::timeout;
 
 use crate::support::{SOON, with_systemd};
+
+/// Before the watch looks without news, so that only a signal can be what it has followed.
+const BY_SIGNAL: Duration = Duration::from_secs(4);
 
 /// The first state that fits.
 async fn seen(watch: &mut Watch, fits: impl Fn(&UnitState) -> bool) -> UnitState {
@@ -14,7 +19,7 @@ async fn seen(watch: &mut Watch, fits: impl Fn(&UnitState) -> bool) -> UnitState
         }
         watch.state().clone()
     };
-    timeout(SOON, looking).await.unwrap()
+    timeout(BY_SIGNAL, looking).await.unwrap()
 }
 
 #[test]

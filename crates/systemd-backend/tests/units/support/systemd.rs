@@ -46,8 +46,10 @@ impl Systemd {
                 std::fs::write(units_dir().join(name), content).unwrap();
             }
         }
-        let mut command = Command::new("/lib/systemd/systemd");
-        command.args(["--user", "--log-target=null", "--unit=basic.target"]);
+        // With mounts of its own, so that a test may change what itself sees.
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "/lib/systemd/systemd", "--user", "--log-target=null"]);
+        command.arg("--unit=basic.target");
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/run/home");
         command.env("XDG_RUNTIME_DIR", RUNTIME).stdin(Stdio::null());
         let systemd = Self { _child: command.spawn().unwrap() };
