@@ -6,6 +6,7 @@
 mod guard_link;
 mod health;
 mod port;
+mod unit_watch;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use guard_link::{Guard, GuardLink, GuardProgram, connect};
 pub(crate) use health::watch_health;
 pub(crate) use port::{BackendPort, Measured, Runner};
+pub(crate) use unit_watch::watch_unit;
 
 /// What the lane is asked to do.
 #[derive(Debug)]

@@ -288,6 +288,11 @@ impl Daemon<'_> {
             let watching = backend::watch_health(probe, every, serving, events.clone());
             tasks.spawn("health watch", watching);
         }
+        if let Runner::Systemd { unit, .. } = &here.port.runner {
+            let serving = here.serving.subscribe();
+            let watching = backend::watch_unit(unit.clone(), serving, events.clone());
+            tasks.spawn("unit watch", watching);
+        }
         tasks.spawn("lease watch", lease::forward(joined.changes, events.clone()));
         Dispatch {
             node: settings.node.clone(),
