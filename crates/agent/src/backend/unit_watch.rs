@@ -18,18 +18,23 @@ pub(crate) async fn watch_unit(
     events: mpsc::Sender<Event>,
 ) {
     while serving.wait_for(|serving| *serving).await.is_ok() {
-        tokio::select! {
-            _ = serving.wait_for(|serving| !*serving) => {}
-            why = ended(&unit) => {
-                // The machine restarts it, which ends this round.
-                if events.send(Event::BackendExited { why }).await.is_err()
-                    || serving.wait_for(|serving| !*serving).await.is_err()
-                {
-                    return;
-                }
-            }
+        let why = tokio::select! {
+            _ = stopped(&mut serving) => None,
+            why = ended(&unit) => Some(why),
+        };
+        if let Some(why) = why {
+            // The machine restarts it, which ends this round. The loop has ended when nobody
+            // listens.
+            events.send(Event::BackendExited { why }).await.ok();
+            stopped(&mut serving).await;
         }
     }
+}
+
+/// Completes when the backend is told to stop.
+async fn stopped(serving: &mut watch::Receiver<bool>) {
+    // An error means that the daemon ends.
+    serving.wait_for(|serving| !*serving).await.ok();
 }
 
 /// Completes when the unit does not run any more, with the reason in words.
