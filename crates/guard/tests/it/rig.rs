@@ -143,7 +143,10 @@ pub(crate) fn code(error: &GuardError) -> Option<RefusalCode> {
 
 /// Whether it lives; a zombie does not.
 pub(crate) fn alive(pid: u32) -> bool {
-    processes::command(pid.cast_signed()).is_some()
+    // Not the command line: it is empty for a moment while a program is replaced.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| state != 'Z' && state != 'X')
 }
 
 pub(crate) async fn until(what: &str, mut look: impl FnMut() -> bool) {
