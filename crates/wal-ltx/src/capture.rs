@@ -109,7 +109,10 @@ pub struct Capture {
     messages: Messages,
     cancel: CancellationToken,
     tracker: TaskTracker,
-    /// A flush is done; the database is closed.
+    /// The answer to a flush that has been asked for: one that nobody waited for to the end
+    /// comes all the same.
+    flushing: Option<oneshot::Receiver<Txid>>,
+    /// The answer.
     flushed: Option<Txid>,
 }
 
@@ -183,7 +186,7 @@ impl Capture {
         };
         tracker.spawn_blocking(move || Thread::run(parts, ready));
         tracker.close();
-        let capture = Self { progress, messages, cancel, tracker, flushed: None };
+        let capture = Self { progress, messages, cancel, tracker, flushing: None, flushed: None };
         match started.await {
             Ok(Ok(())) => Ok(capture),
             Ok(Err(error)) => Err(error),
@@ -207,28 +210,25 @@ impl Capture {
     /// [`CaptureError::Unfinished`] when it takes longer than `within`: it goes on and can be
     /// waited for again. [`CaptureError::Ended`].
     pub async fn flush(&mut self, within: Duration) -> Result<Txid, CaptureError> {
-        if let Some(txid) = self.flushed {
-            return Ok(txid);
+        if self.flushed.is_none() && self.flushing.is_none() {
+            let (reply, flushing) = oneshot::channel();
+            self.messages.send(Message::Flush(reply));
+            self.flushing = Some(flushing);
         }
-        let (reply, flushed) = oneshot::channel();
-        self.messages.send(Message::Flush(reply));
-        let tracker = self.tracker.clone();
         let waiting = async {
-            let flushed = flushed.await.ok();
-            if flushed.is_some() {
-                // The database is closed.
-                tracker.wait().await;
+            if let Some(flushing) = &mut self.flushing {
+                self.flushed = flushing.await.ok();
+                self.flushing = None;
             }
-            flushed
+            if self.flushed.is_some() {
+                // Then the database is closed.
+                self.tracker.wait().await;
+            }
         };
-        match tokio::time::timeout(within, waiting).await {
-            Ok(Some(txid)) => {
-                self.flushed = Some(txid);
-                Ok(txid)
-            }
-            Ok(None) => Err(self.end()),
-            Err(_) => Err(CaptureError::Unfinished { within }),
+        if tokio::time::timeout(within, waiting).await.is_err() {
+            return Err(CaptureError::Unfinished { within });
         }
+        self.flushed.ok_or_else(|| self.end())
     }
 
     fn end(&self) -> CaptureError {

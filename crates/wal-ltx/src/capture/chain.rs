@@ -22,7 +22,7 @@ use super::error::CaptureError;
 use super::sqlite::Database;
 use super::wal_file::WalFile;
 use crate::codec::LtxHeader;
-use crate::wal::{FRAME_HEADER_LEN, WAL_HEADER_LEN, WalCursor};
+use crate::wal::{WAL_HEADER_LEN, WalCursor};
 
 /// What a look at the WAL gave.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(super) enum Read {
     Batch(Batch),
     /// No commits.
     Nothing,
+    /// A commit is being completed: look again.
+    Busy,
     /// The chain does not go on: the WAL started over without us.
     Broken,
 }
@@ -53,8 +55,8 @@ pub(super) struct Chain {
     /// Pages of the database at the cursor.
     pages: u32,
     next: Txid,
-    /// How far [`Chain::ahead`] has looked.
-    seen_to: Option<WalCursor>,
+    /// Frames that are committed in the WAL, when it was last looked at.
+    committed: u64,
     spool: PathBuf,
 }
 
@@ -65,8 +67,7 @@ impl Chain {
         let (_, pages) = database.shape()?;
         let (wal, spool) = (WalFile::of(data), spool.to_path_buf());
         let next = tip.next();
-        let (cursor, seen_to) = (None, None);
-        Ok(Self { database, wal, cursor, sealed: false, pages, next, seen_to, spool })
+        Ok(Self { database, wal, cursor: None, sealed: false, pages, next, committed: 0, spool })
     }
 
     /// The last transaction that was made.
@@ -116,14 +117,55 @@ impl Chain {
         })
     }
 
+    /// Where the next commit is read, and how many frames of that WAL SQLite says are committed;
+    /// `None` when it cannot say at this moment.
+    ///
+    /// A commit is in the WAL before it is one: its writer may still wait for the disk, or be
+    /// killed before it says so, and then the next writer writes over it.
+    fn place_and_committed(&mut self) -> Result<Option<(Place, u64)>, CaptureError> {
+        let mut looks = 0;
+        loop {
+            let counted = self.database.frames()?;
+            let place = self.place()?;
+            let frames = match &place {
+                Place::At(at) if self.cursor.is_some_and(|c| same_wal(&c, at)) => counted,
+                // It has started over, maybe after it was counted; not a second time.
+                Place::At(_) | Place::NoWal | Place::Broken => self.database.frames()?,
+            };
+            let Some(frames) = frames else { return Ok(None) };
+            looks += 1;
+            let odd = match place {
+                Place::At(_) => false,
+                Place::NoWal => frames.committed > 0,
+                Place::Broken => true,
+            };
+            // Between two parts of a look the WAL may have been cut or have started over.
+            if !odd || looks == LOOKS {
+                self.committed = frames.committed;
+                return Ok(Some((place, frames.committed)));
+            }
+        }
+    }
+
     /// Makes the next file of what has been committed since.
     pub(super) fn read(&mut self, seen: Monotonic) -> Result<Read, CaptureError> {
-        let cursor = match self.place()? {
+        let Some((place, committed)) = self.place_and_committed()? else { return Ok(Read::Busy) };
+        let cursor = match place {
             Place::At(cursor) => cursor,
+            // SQLite counts commits that are not there.
+            Place::NoWal if committed > 0 => return Ok(Read::Broken),
             Place::NoWal => return Ok(Read::Nothing),
             Place::Broken => return Ok(Read::Broken),
         };
-        let found = self.wal.commits(&cursor)?;
+        let read = frames_before(cursor);
+        if committed == read || (committed == 0 && self.sealed) {
+            return Ok(Read::Nothing);
+        }
+        if committed < read {
+            // Reset although not all of it may be captured.
+            return Ok(Read::Broken);
+        }
+        let found = self.wal.commits(&cursor, offset_of(cursor, committed))?;
         let next = Next {
             txid: self.next,
             timestamp_ms: now_ms(),
@@ -133,7 +175,8 @@ impl Chain {
             spool: self.spooled("commits"),
         };
         let Some((batch, pages)) = batch(&found, &cursor, &next)? else {
-            return Ok(Read::Nothing);
+            // Something else is there than what SQLite counts.
+            return Ok(Read::Broken);
         };
         self.cursor = Some(found.scan.cursor);
         self.sealed = false;
@@ -144,21 +187,15 @@ impl Chain {
 
     /// Committed bytes of the WAL that were not made a file yet.
     pub(super) fn ahead(&mut self) -> Result<u64, CaptureError> {
-        let Place::At(cursor) = self.place()? else { return Ok(0) };
-        let from = self.seen_to.filter(|seen| {
-            (seen.salt1, seen.salt2) == (cursor.salt1, cursor.salt2) && seen.offset > cursor.offset
-        });
-        let to = self.wal.walk(from.unwrap_or(cursor), |_, _| {})?;
-        self.seen_to = Some(to);
-        Ok(to.offset - cursor.offset)
+        let Some((Place::At(cursor), committed)) = self.place_and_committed()? else {
+            return Ok(0);
+        };
+        Ok(offset_of(cursor, committed).saturating_sub(cursor.offset))
     }
 
-    /// Frames in the WAL of the cursor, as far as it was looked at.
+    /// Frames in the WAL when it was last looked at.
     pub(super) fn frames(&self) -> u64 {
-        let Some(cursor) = self.cursor else { return 0 };
-        let same = |seen: &WalCursor| (seen.salt1, seen.salt2) == (cursor.salt1, cursor.salt2);
-        let ahead = self.seen_to.filter(same).map_or(0, frames_before);
-        frames_before(cursor).max(ahead)
+        self.committed
     }
 
     /// Where a file of the next transaction is made.
@@ -167,12 +204,23 @@ impl Chain {
     }
 }
 
+/// Looks at a WAL that is not as expected before the chain is given up.
+const LOOKS: u32 = 3;
+
 /// How names in the spool begin.
 pub(super) const SPOOLED: &str = "capture-";
 
+fn same_wal(one: &WalCursor, other: &WalCursor) -> bool {
+    (one.salt1, one.salt2) == (other.salt1, other.salt2)
+}
+
 fn frames_before(cursor: WalCursor) -> u64 {
-    let frame = FRAME_HEADER_LEN as u64 + u64::from(cursor.page_size);
-    (cursor.offset - WAL_HEADER_LEN as u64) / frame
+    (cursor.offset - WAL_HEADER_LEN as u64) / cursor.frame_len() as u64
+}
+
+/// Where so many frames of the cursor's WAL end.
+fn offset_of(cursor: WalCursor, frames: u64) -> u64 {
+    WAL_HEADER_LEN as u64 + frames * cursor.frame_len() as u64
 }
 
 pub(super) fn now_ms() -> i64 {

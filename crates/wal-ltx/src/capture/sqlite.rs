@@ -121,26 +121,27 @@ impl Database {
             // An application may have copied the rest before the state was held.
             Ok(_) | Err(_) => {}
         }
-        self.frames()
+        self.frames()?.ok_or_else(|| self.busy())
     }
 
     /// Holds the state that everybody who has committed has left.
     pub(super) fn hold_again(&self, _locked: &Locked<'_>) -> Result<Frames, CaptureError> {
         self.let_go()?;
         self.hold()?;
-        self.frames()
+        self.frames()?.ok_or_else(|| self.busy())
     }
 
-    /// How long SQLite says the WAL is.
-    pub(super) fn frames(&self) -> Result<Frames, CaptureError> {
+    /// How long SQLite says the WAL is; `None` when somebody is saying so at this moment.
+    pub(super) fn frames(&self) -> Result<Option<Frames>, CaptureError> {
         self.pragma_checkpoint("NOOP").map_err(|e| self.failed("look at the WAL of", e))
     }
 
-    fn pragma_checkpoint(&self, mode: &str) -> rusqlite::Result<Frames> {
+    fn pragma_checkpoint(&self, mode: &str) -> rusqlite::Result<Option<Frames>> {
         let pragma = format!("PRAGMA wal_checkpoint({mode})");
         self.checkpointer.query_row(&pragma, [], |row| {
             let number = |n: i64| u64::try_from(n).unwrap_or(0);
-            Ok(Frames { committed: number(row.get(1)?), copied: number(row.get(2)?) })
+            let frames = Frames { committed: number(row.get(1)?), copied: number(row.get(2)?) };
+            Ok((row.get::<_, i64>(0)? == 0).then_some(frames))
         })
     }
 
@@ -155,9 +156,13 @@ impl Database {
         &self.path
     }
 
+    fn busy(&self) -> CaptureError {
+        CaptureError::Busy { path: self.path.clone(), within: BUSY_WITHIN }
+    }
+
     fn failed(&self, doing: &'static str, source: rusqlite::Error) -> CaptureError {
         if is_busy(&source) {
-            return CaptureError::Busy { path: self.path.clone(), within: BUSY_WITHIN };
+            return self.busy();
         }
         CaptureError::Sqlite { doing, path: self.path.clone(), source }
     }

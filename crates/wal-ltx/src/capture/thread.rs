@@ -69,12 +69,13 @@ pub(super) struct Thread {
     ahead: u64,
     noticed: Option<Monotonic>,
     flushes: Vec<oneshot::Sender<Txid>>,
-    /// No look at the WAL before: one that found nothing has taken long.
-    read_at: Monotonic,
+    /// The last write to a file of the folder that was seen.
+    written_at: Monotonic,
+    /// The next look when nothing else wakes.
+    again: Duration,
     /// No look ahead before.
     ahead_at: Monotonic,
     seal_at: Monotonic,
-    prove_at: Monotonic,
     /// No checkpoint before the WAL has so many frames: an application reads an old state.
     seal_frames: u64,
 }
@@ -123,10 +124,10 @@ impl Thread {
             ahead: 0,
             noticed: None,
             flushes: Vec::new(),
-            read_at: now,
+            written_at: now,
+            again: Duration::ZERO,
             ahead_at: now,
             seal_at: now,
-            prove_at: now,
             seal_frames: 0,
         })
     }
@@ -144,16 +145,16 @@ impl Thread {
             if self.flushed()? {
                 return Ok(());
             }
-            if self.in_flight.is_some() || self.queue.is_empty() {
-                self.parts.waker.wait(self.pause());
+            let idle = self.in_flight.is_some() || self.queue.is_empty();
+            if idle && self.parts.waker.wait(self.pause()) {
+                self.written_at = BootClock.now();
             }
         }
     }
 
     fn pause(&self) -> Duration {
-        let poll = self.parts.config.poll;
-        let now = BootClock.now();
-        if self.read_at > now { self.read_at.since(now).min(poll) } else { poll }
+        let quiet = self.in_flight.is_some() || self.broken;
+        if quiet { self.parts.config.poll } else { self.again }
     }
 
     /// Takes all messages in; `true` when it is to end.
@@ -230,8 +231,9 @@ impl Thread {
             return Ok(false);
         }
         // What was committed between the last look and the flush.
-        match self.chain.read_to_the_end(self.noticed.unwrap_or_else(|| BootClock.now()))? {
+        match self.chain.read(self.noticed.unwrap_or_else(|| BootClock.now()))? {
             Read::Nothing => {}
+            Read::Busy => return Ok(false),
             Read::Batch(batch) => {
                 self.queue.push_back(batch);
                 return Ok(false);

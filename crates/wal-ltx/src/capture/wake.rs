@@ -43,8 +43,8 @@ impl Waker {
         rustix::io::write(&self.messages, &1_u64.to_ne_bytes()).ok();
     }
 
-    /// Returns at the next event, or after `within`.
-    pub(super) fn wait(&self, within: Duration) {
+    /// Returns at the next event, or after `within`; `true` when a file was written to.
+    pub(super) fn wait(&self, within: Duration) -> bool {
         let mut fds =
             [PollFd::new(&self.changes, PollFlags::IN), PollFd::new(&self.messages, PollFlags::IN)];
         let timeout = Timespec {
@@ -54,7 +54,11 @@ impl Waker {
         // An interrupted or failed wait is a wake.
         poll(&mut fds, Some(&timeout)).ok();
         let mut buffer = [0; 4096];
-        while rustix::io::read(&self.changes, &mut buffer).is_ok_and(|n| n > 0) {}
+        let mut written = false;
+        while rustix::io::read(&self.changes, &mut buffer).is_ok_and(|n| n > 0) {
+            written = true;
+        }
         rustix::io::read(&self.messages, &mut buffer).ok();
+        written
     }
 }

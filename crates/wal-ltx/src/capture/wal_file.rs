@@ -61,11 +61,12 @@ impl WalFile {
         }
     }
 
-    /// The transactions after the cursor: about [`READ_MAX`] bytes, or one larger transaction.
-    pub(super) fn commits(&self, cursor: &WalCursor) -> Result<Found, CaptureError> {
+    /// The transactions after the cursor and before byte `end` of the WAL: about [`READ_MAX`]
+    /// bytes, or one larger transaction.
+    pub(super) fn commits(&self, cursor: &WalCursor, end: u64) -> Result<Found, CaptureError> {
         let mut at_most = READ_MAX;
         loop {
-            let bytes = self.read(cursor.offset, at_most)?;
+            let bytes = self.read(cursor.offset, at_most.min(end.saturating_sub(cursor.offset)))?;
             let scan = cursor.scan(&bytes);
             if !scan.commits.is_empty() || (bytes.len() as u64) < at_most {
                 return Ok(Found { bytes, scan });
@@ -74,15 +75,17 @@ impl WalFile {
         }
     }
 
-    /// Walks over all transactions after the cursor; where the last of them ends.
+    /// Walks over all transactions after the cursor and before byte `end`; where the last of
+    /// them ends.
     pub(super) fn walk(
         &self,
         from: WalCursor,
+        end: u64,
         mut visit: impl FnMut(u64, &Commit),
     ) -> Result<WalCursor, CaptureError> {
         let mut at = from;
         loop {
-            let found = self.commits(&at)?;
+            let found = self.commits(&at, end)?;
             if found.scan.commits.is_empty() {
                 return Ok(at);
             }

@@ -4,6 +4,7 @@
 
 mod bench;
 mod everyday;
+mod interrupted;
 mod latency;
 mod restart;
 mod stress;

@@ -16,9 +16,9 @@ use crate::bench::{Bench, WITHIN, dump, rebuilt, write};
 
 /// A store whose next puts fail, every other one after it was stored.
 #[derive(Debug, Clone)]
-struct Flaky {
-    store: MemStore,
-    failures: Arc<AtomicU32>,
+pub(crate) struct Flaky {
+    pub(crate) store: MemStore,
+    pub(crate) failures: Arc<AtomicU32>,
 }
 
 impl LtxStore for Flaky {

@@ -37,6 +37,7 @@ impl Chain {
             match self.read(seen)? {
                 Read::Batch(batch) => made.extend([batch]),
                 Read::Nothing => break,
+                Read::Busy => return Ok(Seal::Busy),
                 Read::Broken => return Ok(Seal::Broken),
             }
         }
@@ -49,25 +50,7 @@ impl Chain {
         Ok(Seal::Sealed(frames))
     }
 
-    /// Reads, and makes sure that nothing means that there is nothing.
-    pub(in crate::capture) fn read_to_the_end(
-        &mut self,
-        seen: Monotonic,
-    ) -> Result<Read, CaptureError> {
-        // The WAL may start over between two looks, but not twice.
-        for _ in 0..2 {
-            let frames = self.database.frames()?;
-            match self.read(seen)? {
-                Read::Nothing if self.is_at(frames)? => return Ok(Read::Nothing),
-                Read::Nothing => {}
-                read @ (Read::Batch(_) | Read::Broken) => return Ok(read),
-            }
-        }
-        Ok(Read::Broken)
-    }
-
-    /// Whether the chain ends where SQLite says that the WAL does. It does not when a commit
-    /// reached the WAL and failed after it, for then SQLite writes over it.
+    /// Whether the chain ends where SQLite says that the WAL does.
     fn is_at(&self, frames: Frames) -> Result<bool, CaptureError> {
         if frames.committed == 0 {
             return Ok(true);

@@ -11,7 +11,7 @@ use super::super::batch::Batch;
 use super::super::error::{self, CaptureError};
 use super::super::image::{self, Picture, Range};
 use super::super::sqlite::Frames;
-use super::{Chain, frames_before, now_ms};
+use super::{Chain, frames_before, now_ms, offset_of};
 use crate::store::Body;
 use crate::wal::WalCursor;
 
@@ -54,17 +54,15 @@ impl Chain {
     fn end(&self, frames: Frames) -> Result<Option<WalCursor>, CaptureError> {
         let Some(header) = self.wal.header()? else { return Ok(None) };
         let start = WalCursor::start(&header);
-        let end = self.wal.walk(start, |_, _| {})?;
         // A WAL that was reset keeps its old content until the next commit.
-        if frames.committed == 0 || frames_before(end) == frames.committed {
+        let reset = frames.committed == 0;
+        let to = if reset { u64::MAX } else { offset_of(start, frames.committed) };
+        let end = self.wal.walk(start, to, |_, _| {})?;
+        if reset || frames_before(end) == frames.committed {
             return Ok(Some(end));
         }
-        let len = frames.committed * start.frame_len() as u64;
-        let bytes = self.wal.read(start.offset, len)?;
-        let cursor = WalCursor::seek(&header, &bytes, start.offset + len);
-        let differs = || std::io::Error::other("the WAL does not hold what SQLite says");
         let failed = error::file("find the end of the WAL of", self.database.path());
-        cursor.map(Some).ok_or_else(|| failed(differs()))
+        Err(failed(std::io::Error::other("the WAL does not hold what SQLite says")))
     }
 
     /// The state that a seal has taken hold of; `frames` are what it said, for since then the
@@ -90,11 +88,8 @@ impl Chain {
     fn overlay(&self, end: WalCursor) -> Result<BTreeMap<u32, u64>, CaptureError> {
         let mut pages = BTreeMap::new();
         let Some(header) = self.wal.header()? else { return Ok(pages) };
-        self.wal.walk(WalCursor::start(&header), |base, commit| {
-            if commit.end_offset <= end.offset {
-                let frames = commit.frames.iter().map(|(pgno, at)| (*pgno, base + *at as u64));
-                pages.extend(frames);
-            }
+        self.wal.walk(WalCursor::start(&header), end.offset, |base, commit| {
+            pages.extend(commit.frames.iter().map(|(pgno, at)| (*pgno, base + *at as u64)));
         })?;
         Ok(pages)
     }

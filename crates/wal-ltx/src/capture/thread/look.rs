@@ -8,8 +8,9 @@ use super::super::chain::Read;
 use super::super::error::CaptureError;
 use super::Thread;
 
-/// Between two proofs that an idle WAL has been read to its end.
-const PROVE: Duration = Duration::from_secs(1);
+/// After a write to the WAL that is no commit yet. SQLite says without a further write to a file
+/// that it has become one.
+const AGAIN: Duration = Duration::from_millis(1);
 
 impl Thread {
     /// Makes the next file when nothing is on its way, else looks how much there will be.
@@ -21,21 +22,11 @@ impl Thread {
         if !self.queue.is_empty() || self.in_flight.is_some() {
             return self.look_ahead(now);
         }
-        if now < self.read_at {
-            return Ok(());
-        }
-        let prove = now >= self.prove_at;
         let seen = self.noticed.unwrap_or(now);
-        let read = if prove { self.chain.read_to_the_end(seen) } else { self.chain.read(seen) };
-        match read? {
+        match self.chain.read(seen)? {
             Read::Batch(batch) => self.queue.push_back(batch),
-            Read::Nothing => {
-                let after = BootClock.now();
-                // Of a large transaction that is not complete yet, not over and over again.
-                self.read_at = after + after.since(now) * 2;
-                if prove {
-                    self.prove_at = after + PROVE;
-                }
+            Read::Nothing | Read::Busy => {
+                self.again = (AGAIN + now.since(self.written_at) / 4).min(self.parts.config.poll);
             }
             Read::Broken => self.breaks(),
         }
@@ -49,11 +40,9 @@ impl Thread {
             return Ok(());
         }
         self.ahead = self.chain.ahead()?;
-        let after = BootClock.now();
-        self.ahead_at = after + after.since(now) * 2;
         if self.ahead > 0 {
             self.noticed.get_or_insert(now);
-            self.ahead_at = self.ahead_at.max(after + self.parts.config.poll);
+            self.ahead_at = now + self.parts.config.poll;
         }
         Ok(())
     }

@@ -67,7 +67,7 @@ impl Thread {
                         break;
                     }
                 }
-                Read::Nothing => break,
+                Read::Nothing | Read::Busy => break,
                 Read::Broken => {
                     self.breaks();
                     return Ok(false);
