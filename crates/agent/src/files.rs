@@ -6,10 +6,10 @@ use std::time::Duration;
 use ccm_role::{Event, OpId, Operation, Outcome, Verdict};
 use ccm_types::{Epoch, NodeId, Position, Txid};
 use ccm_wal_ltx::capture::{Capture, CaptureConfig, CaptureProgress};
-use ccm_wal_ltx::follow::{FollowConfig, FollowProgress, Follower, catch_up};
+use ccm_wal_ltx::follow::{FollowConfig, FollowProgress, Follower, catch_up, is_behind};
 use ccm_wal_ltx::local::{Local, LocalError};
 use ccm_wal_ltx::plan;
-use ccm_wal_ltx::store::{Fence, LtxStore as _, NatsStore};
+use ccm_wal_ltx::store::{Fence, LtxInfo, LtxStore as _, NatsStore};
 use tokio::sync::{mpsc, watch};
 
 use crate::outcome;
@@ -151,14 +151,30 @@ impl State {
             Ok(files) => files,
             Err(error) => return outcome::of_store(&error),
         };
-        match self.blocking(Local::data).await {
-            Ok(data) => match plan::compare(data.summary(), &files) {
-                Ok(plan::Verdict::Keep) => Outcome::Compared(Verdict::Keep),
-                Ok(plan::Verdict::Swap) => Outcome::Compared(Verdict::Swap),
-                Ok(plan::Verdict::Create) => Outcome::Compared(Verdict::Create),
-                Err(refusal) => Outcome::Permanent(outcome::words(&refusal)),
-            },
-            Err(outcome) => outcome,
+        let data = match self.blocking(Local::data).await {
+            Ok(data) => data,
+            Err(outcome) => return outcome,
+        };
+        match plan::compare(data.summary(), &files) {
+            Ok(plan::Verdict::Keep) => self.keep_unless_behind(&files).await,
+            Ok(plan::Verdict::Swap) => Outcome::Compared(Verdict::Swap),
+            Ok(plan::Verdict::Create) => Outcome::Compared(Verdict::Create),
+            Err(refusal) => Outcome::Permanent(outcome::words(&refusal)),
+        }
+    }
+
+    /// A file of the newest epoch stays, unless a power loss has taken away what the bucket has.
+    async fn keep_unless_behind(&self, files: &[LtxInfo]) -> Outcome {
+        match is_behind(&self.lane.store, &self.lane.local, files).await {
+            Ok(false) => Outcome::Compared(Verdict::Keep),
+            Ok(true) => {
+                tracing::warn!(
+                    "the data file lacks commits that the bucket has: the host lost power, or an \
+                     old copy was put back; the bucket's content is served, the file is set aside"
+                );
+                Outcome::Compared(Verdict::Swap)
+            }
+            Err(error) => outcome::of_follow(&error),
         }
     }
 

@@ -10,6 +10,7 @@
 //! Bounds: a batch of files has at most 256 of them and about 32 MiB, files beyond 4 MiB are
 //! downloaded to disk, eight downloads run at a time.
 
+mod behind;
 mod catch_up;
 mod fetch;
 mod next;
@@ -25,6 +26,7 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+pub use behind::is_behind;
 pub use catch_up::catch_up;
 pub use next::Stuck;
 use settle::Settled;
