@@ -1,6 +1,7 @@
 //! The lane of the backend: start, stop and kill, one at a time, behind one port.
 //!
-//! A stop or a kill interrupts a start that is waiting for the first healthy answer. Arming the
+//! A stop or a kill interrupts a start that is waiting for the first healthy answer, and a kill
+//! interrupts a stop that gives the backend its grace. Arming the
 //! guard has a way of its own, so that a renewal never waits behind a slow stop.
 
 mod guard_link;
@@ -37,6 +38,8 @@ pub(crate) struct Lane {
     pub(crate) events: mpsc::Sender<Event>,
     /// The last operation that ends the backend; interrupts an earlier start.
     pub(crate) stop_asked: watch::Receiver<OpId>,
+    /// The last kill; interrupts an earlier stop.
+    pub(crate) kill_asked: watch::Receiver<OpId>,
     /// Whether the backend has been started and not been told to stop: its end is news then.
     pub(crate) serving: watch::Sender<bool>,
 }
@@ -49,7 +52,7 @@ impl Lane {
                 Request::Start => self.start(op).await,
                 Request::Stop => {
                     self.serving.send_replace(false);
-                    self.port.stop().await
+                    self.stop(op).await
                 }
                 Request::Kill(gone_by) => {
                     self.serving.send_replace(false);
@@ -74,5 +77,16 @@ impl Lane {
             self.serving.send_replace(true);
         }
         outcome
+    }
+
+    async fn stop(&self, op: OpId) -> Outcome {
+        let mut kill_asked = self.kill_asked.clone();
+        tokio::select! {
+            biased;
+            _ = kill_asked.wait_for(|kill| *kill > op) => {
+                Outcome::Transient(String::from("a kill has taken the place of the stop"))
+            }
+            outcome = self.port.stop() => outcome,
+        }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Dispatch {
     pub(crate) port: Arc<BackendPort>,
     /// The last operation that ends the backend: an earlier start need not go on.
     pub(crate) stop_asked: watch::Sender<OpId>,
+    /// The last operation that kills it: an earlier stop need not give it more grace.
+    pub(crate) kill_asked: watch::Sender<OpId>,
     pub(crate) files: mpsc::Sender<files::Request>,
     pub(crate) backend: mpsc::Sender<(OpId, backend::Request)>,
     pub(crate) events: mpsc::Sender<Event>,
@@ -89,12 +91,17 @@ impl Dispatch {
         assert!(sent.is_ok(), "the lane of the files does not take requests");
     }
 
-    /// As [`Dispatch::to_files`]; a stop interrupts a start that is under way.
+    /// As [`Dispatch::to_files`]; a stop interrupts a start that is under way,
+    /// a kill also a stop.
     pub(crate) fn to_backend(&self, op: OpId, request: backend::Request) {
         match request {
             backend::Request::Start => {}
-            backend::Request::Stop | backend::Request::Kill(_) => {
+            backend::Request::Stop => {
                 self.stop_asked.send_replace(op);
+            }
+            backend::Request::Kill(_) => {
+                self.stop_asked.send_replace(op);
+                self.kill_asked.send_replace(op);
             }
         }
         let sent = self.backend.try_send((op, request));

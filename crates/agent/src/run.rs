@@ -124,12 +124,17 @@ async fn look_around(
         Some(BackendState::Running { .. }) => true,
         Some(BackendState::External) => {
             let Measured { status, .. } = port.measure().await;
-            matches!(status, "running" | "unhealthy" | "starting")
+            is_up(status)
         }
         Some(BackendState::Stopped | BackendState::Stopping | BackendState::Exited { .. })
         | None => false,
     };
     Ok(Here { local, port, serving, found: armed.filter(|_| running) })
+}
+
+/// Whether a backend with this measured status is there.
+fn is_up(status: &str) -> bool {
+    matches!(status, "running" | "unhealthy" | "starting")
 }
 
 /// The guard of a process backend is its parent, so there is always one.
@@ -169,7 +174,7 @@ struct Daemon<'a> {
 
 impl Daemon<'_> {
     async fn run(
-        self,
+        mut self,
         shutdown: mpsc::Receiver<()>,
         deaths: mpsc::Receiver<crate::tasks::TaskDied>,
         events: mpsc::Receiver<Event>,
@@ -196,8 +201,8 @@ impl Daemon<'_> {
             until.run_until_cancelled(record.run()).await;
         });
         let marker = self.settings.files.state_dir().join("left");
+        self.look_at_found().await;
         let start = self.start_event(marker.exists());
-        self.here.serving.send_replace(self.here.found.is_some());
         let (nodes, node) = (self.joined.nodes.clone(), self.settings.node.clone());
         let dispatch = self.lanes(view, announce, marker);
         let inputs = Inputs { shutdown, deaths, refused, commands, events };
@@ -209,6 +214,20 @@ impl Daemon<'_> {
             presence::withdraw(&nodes, &node).await;
         }
         ended
+    }
+
+    /// A backend that was found running may have ended while NATS was being reached.
+    async fn look_at_found(&mut self) {
+        if self.here.found.is_none() {
+            return;
+        }
+        // From here on its end is news.
+        self.here.serving.send_replace(true);
+        let Measured { status, .. } = self.here.port.measure().await;
+        if !is_up(status) {
+            self.here.serving.send_replace(false);
+            self.here.found = None;
+        }
     }
 
     fn start_event(&self, left: bool) -> Event {
@@ -275,10 +294,12 @@ impl Daemon<'_> {
         };
         tasks.spawn("files lane", files.run(files_queue));
         let stop_asked = watch::Sender::new(OpId(0));
+        let kill_asked = watch::Sender::new(OpId(0));
         let lane = backend::Lane {
             port: Arc::clone(&here.port),
             events: events.clone(),
             stop_asked: stop_asked.subscribe(),
+            kill_asked: kill_asked.subscribe(),
             serving: here.serving.clone(),
         };
         tasks.spawn("backend lane", lane.run(backend_queue));
@@ -302,6 +323,7 @@ impl Daemon<'_> {
             found: here.found,
             port: here.port,
             stop_asked,
+            kill_asked,
             files: to_files,
             backend: to_backend,
             events,

@@ -158,7 +158,11 @@ impl Lease {
             (Campaign::On, Part::Standby, Some(seen)) => {
                 Some(seen.free_at(&self.config, self.highest)).filter(|at| *at > self.now)
             }
-            _ => None,
+            (
+                Campaign::On | Campaign::Off,
+                Part::Standby | Part::Claiming(_) | Part::Holding(_),
+                _,
+            ) => None,
         };
         let next = match (&self.in_flight, &self.part) {
             (Some(flight), _) => flight.until,

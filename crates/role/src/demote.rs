@@ -162,7 +162,7 @@ impl Machine {
     }
 
     /// The lease is given away, or gone.
-    fn retire(&mut self, mut d: Demoting) -> State {
+    pub(crate) fn retire(&mut self, mut d: Demoting) -> State {
         self.answer_all(std::mem::take(&mut d.planned.asked), &Ok(()));
         d.rung = DemoteRung::Retire;
         self.descend(d)

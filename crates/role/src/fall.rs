@@ -35,6 +35,8 @@ impl Machine {
                 let (then, asked) = planned.unwrap_or((After::Follow, Vec::new()));
                 (p.lease, captured, then, asked)
             }
+            // Nothing runs and the bucket has everything: the lease was to go anyway.
+            State::Demoting(d) if d.rung == DemoteRung::Release => return self.retire(d),
             State::Demoting(d) if d.rung != DemoteRung::Retire => {
                 (d.lease, d.captured, d.planned.then, d.planned.asked)
             }

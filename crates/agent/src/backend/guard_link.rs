@@ -33,7 +33,18 @@ pub(crate) struct GuardProgram {
 #[derive(Debug)]
 pub(crate) struct GuardLink {
     client: watch::Sender<Option<Arc<GuardClient>>>,
-    armed: watch::Sender<Option<Armed>>,
+    wanted: watch::Sender<Wanted>,
+}
+
+/// What the guard is to keep.
+#[derive(Debug, Clone)]
+enum Wanted {
+    /// Not decided yet: a deadline that is found stays, it may cover a backend that is adopted.
+    AsFound,
+    /// Nothing.
+    Nothing,
+    /// This deadline.
+    Deadline(Armed),
 }
 
 impl GuardLink {
@@ -45,8 +56,10 @@ impl GuardLink {
         events: mpsc::Sender<Event>,
         tasks: &Tasks,
     ) -> Arc<Self> {
-        let link =
-            Arc::new(Self { client: watch::Sender::new(None), armed: watch::Sender::new(None) });
+        let link = Arc::new(Self {
+            client: watch::Sender::new(None),
+            wanted: watch::Sender::new(Wanted::AsFound),
+        });
         tasks.spawn("guard link", Arc::clone(&link).keep(first, program, serving, events));
         tasks.spawn("guard arming", Arc::clone(&link).push());
         link
@@ -54,12 +67,15 @@ impl GuardLink {
 
     /// Sets the deadline to keep, or that there is none; the newest counts.
     pub(crate) fn arm(&self, armed: Option<Armed>) {
-        self.armed.send_replace(armed);
+        self.wanted.send_replace(armed.map_or(Wanted::Nothing, Wanted::Deadline));
     }
 
     /// The deadline that is to be kept.
     pub(crate) fn armed(&self) -> Option<Armed> {
-        self.armed.borrow().clone()
+        match &*self.wanted.borrow() {
+            Wanted::AsFound | Wanted::Nothing => None,
+            Wanted::Deadline(armed) => Some(armed.clone()),
+        }
     }
 
     /// The guard, waited for; `None` when there is none within five seconds.
@@ -105,22 +121,23 @@ impl GuardLink {
 
     /// Passes every new deadline on, and the present one to a new guard.
     async fn push(self: Arc<Self>) {
-        let mut armed = self.armed.subscribe();
+        let mut wanted = self.wanted.subscribe();
         let mut client = self.client.subscribe();
         loop {
-            let (wanted, guard) =
-                (armed.borrow_and_update().clone(), client.borrow_and_update().clone());
+            let (keep, guard) =
+                (wanted.borrow_and_update().clone(), client.borrow_and_update().clone());
             if let Some(guard) = guard {
-                let done = match wanted {
-                    Some(armed) => guard.arm(armed).await,
-                    None => guard.disarm().await,
+                let done = match keep {
+                    Wanted::AsFound => Ok(()),
+                    Wanted::Deadline(armed) => guard.arm(armed).await,
+                    Wanted::Nothing => guard.disarm().await,
                 };
                 if let Err(error) = done {
                     tracing::debug!(error = %outcome::words(&error), "the guard was not armed");
                 }
             }
             tokio::select! {
-                changed = armed.changed() => if changed.is_err() { return },
+                changed = wanted.changed() => if changed.is_err() { return },
                 changed = client.changed() => if changed.is_err() { return },
             }
         }
