@@ -172,7 +172,6 @@ impl Thread {
                     self.snapshot = Some(shipment);
                 }
                 Ok(Message::Copied(Err(why))) => {
-                    eprintln!("DBG {why}");
                     tracing::info!(%why, "a snapshot was not made");
                     self.snapshots.done(false);
                 }
