@@ -15,6 +15,7 @@ use crate::backend::{self, BackendPort};
 use crate::files;
 use crate::outcome;
 use crate::tasks::Tasks;
+use crate::words;
 
 /// Requests that may wait for a lane: the machine has a few under way at a time.
 pub(crate) const LANE_QUEUE: usize = 64;
@@ -48,10 +49,7 @@ pub(crate) struct Dispatch {
 
 impl Dispatch {
     pub(crate) fn campaign(&self, campaign: Campaign) {
-        self.election.campaign(match campaign {
-            Campaign::Off => ccm_election::Campaign::Off,
-            Campaign::On | Campaign::Forced => ccm_election::Campaign::On,
-        });
+        self.election.campaign(words::campaign(campaign));
     }
 
     pub(crate) fn adopt(&self, epoch: Epoch) {
@@ -65,14 +63,7 @@ impl Dispatch {
     }
 
     pub(crate) fn arm(&self, epoch: Epoch, valid_until: Monotonic) {
-        let stop = self.timing.stop();
-        let armed = Armed {
-            epoch,
-            instance: self.instance.clone(),
-            valid_until,
-            kill_at: valid_until + stop / 2,
-            gone_by: valid_until + stop,
-        };
+        let armed = words::armed(self.timing, epoch, self.instance.clone(), valid_until);
         if let Some(guard) = self.port.guard() {
             guard.arm(Some(armed));
         }

@@ -108,8 +108,12 @@ impl State {
             Operation::Flush => self.flush().await,
             Operation::AbandonCapture => self.abandon().await,
             Operation::Retire { at } => self.retire(at).await,
-            Operation::StartBackend | Operation::StopBackend | Operation::KillBackend { .. } => {
-                Outcome::Permanent(String::from("the backend has a lane of its own"))
+            Operation::AcquireVip
+            | Operation::ReleaseVip
+            | Operation::StartBackend
+            | Operation::StopBackend
+            | Operation::KillBackend { .. } => {
+                Outcome::Permanent(String::from("this is not done with files"))
             }
         }
     }

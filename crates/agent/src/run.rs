@@ -22,6 +22,7 @@ use crate::files::{Files, View};
 use crate::join::{Joined, Patience};
 use crate::observe::Observer;
 use crate::tasks::Tasks;
+use crate::words::{self, NodeConfig};
 use crate::{BackendKind, RunError, Settings, lease, presence, service};
 
 /// Events that may wait for the loop.
@@ -32,12 +33,6 @@ const COMMAND_QUEUE: usize = 16;
 
 /// What the tasks have to end when the daemon does.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(5);
-
-/// Restarts of a backend within [`RESTART_WINDOW`] before the lease is handed over.
-const RESTARTS_MAX: u32 = 3;
-
-/// See [`RESTARTS_MAX`].
-const RESTART_WINDOW: Duration = Duration::from_secs(600);
 
 /// What is under way on this host before NATS is reached.
 struct Here {
@@ -241,17 +236,14 @@ impl Daemon<'_> {
 
     fn machine_config(&self) -> ccm_role::Config {
         let Settings { node, candidate, timing, backend, .. } = self.settings;
-        ccm_role::Config {
+        words::machine_config(NodeConfig {
             node: node.clone(),
             candidate: *candidate,
-            ttl: timing.ttl,
-            stop: timing.stop(),
+            vip: false,
+            timing: *timing,
             stop_timeout: backend.stop_timeout,
             start_timeout: backend.start_timeout,
-            retry: timing.retry(),
-            restarts_max: RESTARTS_MAX,
-            restart_window: RESTART_WINDOW,
-        }
+        })
     }
 
     fn observer(

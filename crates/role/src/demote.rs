@@ -9,6 +9,7 @@ use crate::machine::Machine;
 use crate::state::{
     After, DemoteRung, Demoting, Lease, Planned, PromoteRung, Promoting, State, Wait,
 };
+use crate::vip::Vip;
 
 impl Machine {
     /// Begins to give the leadership of `state` up.
@@ -24,10 +25,12 @@ impl Machine {
             | State::Hurrying { .. }
             | State::Stopped => return state,
         };
+        self.drop_vip();
         let mut d = Demoting {
             lease,
             rung: DemoteRung::StopBackend,
             wait: None,
+            stopped: !running,
             captured,
             at: None,
             planned,
@@ -36,8 +39,15 @@ impl Machine {
             d.wait = Some(Wait::Op(self.run(Operation::StopBackend)));
             State::Demoting(d)
         } else {
-            self.after_stop(d)
+            self.stopped(d)
         }
+    }
+
+    /// Nothing of the backend is left; the virtual IP may be.
+    fn stopped(&mut self, mut d: Demoting) -> State {
+        d.stopped = true;
+        d.wait = None;
+        if self.vip == Vip::Off { self.after_stop(d) } else { State::Demoting(d) }
     }
 
     pub(crate) fn demoting(&mut self, now: Monotonic, mut d: Demoting, event: Event) -> State {
@@ -100,7 +110,7 @@ impl Machine {
         match (d.rung, outcome) {
             (DemoteRung::Release, _) => State::Demoting(d),
             (DemoteRung::StopBackend, Outcome::Ok | Outcome::At(_) | Outcome::Compared(_)) => {
-                self.after_stop(d)
+                self.stopped(d)
             }
             (DemoteRung::Flush, Outcome::At(at)) => {
                 d.at = Some(at);
@@ -141,8 +151,8 @@ impl Machine {
         }
     }
 
-    /// Nothing of the backend is left.
-    fn after_stop(&mut self, mut d: Demoting) -> State {
+    /// Nothing of the backend is left, and the virtual IP is gone.
+    pub(crate) fn after_stop(&mut self, mut d: Demoting) -> State {
         self.disarm();
         if d.captured {
             d.rung = DemoteRung::Flush;

@@ -7,6 +7,7 @@ use crate::action::{Action, Campaign, Operation};
 use crate::event::{Event, Outcome};
 use crate::machine::Machine;
 use crate::state::{After, DemoteRung, FallRung, Falling, Lease, PromoteRung, State, Wait};
+use crate::vip::Vip;
 
 impl Machine {
     /// Ends the leadership of `state` at once. `release` when the election may still hold the
@@ -50,12 +51,14 @@ impl Machine {
         };
         // Whoever has superseded us does not wait for the rest of our lease.
         let gone_by = now.min(lease.valid_until) + self.config.stop;
+        self.drop_vip();
         let kill = Wait::Op(self.run(Operation::KillBackend { gone_by }));
         self.campaign(Campaign::Off);
         self.problem = Some(reason.clone());
         State::Falling(Falling {
             rung: FallRung::Kill,
             wait: kill,
+            killed: false,
             captured,
             at: None,
             release,
@@ -112,14 +115,8 @@ impl Machine {
                 FallRung::Kill,
                 Outcome::Ok | Outcome::At(_) | Outcome::Compared(_) | Outcome::Fenced,
             ) => {
-                self.disarm();
-                if f.captured {
-                    f.rung = FallRung::Flush;
-                    f.wait = Wait::Op(self.run(Operation::Flush));
-                    State::Falling(f)
-                } else {
-                    self.landed(f)
-                }
+                f.killed = true;
+                if self.vip == Vip::Off { self.after_kill(f) } else { State::Falling(f) }
             }
             (FallRung::Flush, Outcome::At(at)) => {
                 f.at = Some(at);
@@ -141,6 +138,17 @@ impl Machine {
             }
             (FallRung::Abandon | FallRung::Retire, _) => self.landed(f),
         }
+    }
+
+    /// Nothing of the backend is left, and the virtual IP is gone.
+    pub(crate) fn after_kill(&mut self, mut f: Falling) -> State {
+        self.disarm();
+        if !f.captured {
+            return self.landed(f);
+        }
+        f.rung = FallRung::Flush;
+        f.wait = Wait::Op(self.run(Operation::Flush));
+        State::Falling(f)
     }
 
     fn landed(&mut self, f: Falling) -> State {

@@ -56,6 +56,7 @@ pub(crate) enum State {
     Hurrying {
         kill: OpId,
         until: Monotonic,
+        killed: bool,
     },
     Stopped,
 }
@@ -95,6 +96,8 @@ impl State {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Starting {
     pub(crate) wait: Option<Wait>,
+    /// Nothing of the backend is left.
+    pub(crate) stopped: bool,
     /// The node takes no part afterwards.
     pub(crate) left: bool,
 }
@@ -178,8 +181,10 @@ pub(crate) enum DemoteRung {
 pub(crate) struct Demoting {
     pub(crate) lease: Lease,
     pub(crate) rung: DemoteRung,
-    /// `None` while waiting for the release.
+    /// `None` while waiting for the virtual IP to be gone, or for the release.
     pub(crate) wait: Option<Wait>,
+    /// Nothing of the backend is left.
+    pub(crate) stopped: bool,
     /// Whether the data file may hold something that the bucket lacks.
     pub(crate) captured: bool,
     /// Where the final flush ended.
@@ -224,6 +229,8 @@ pub(crate) enum FallRung {
 pub(crate) struct Falling {
     pub(crate) rung: FallRung,
     pub(crate) wait: Wait,
+    /// Nothing of the backend is left.
+    pub(crate) killed: bool,
     pub(crate) captured: bool,
     pub(crate) at: Option<Position>,
     /// The own deadline has passed while the election may still hold the lease.

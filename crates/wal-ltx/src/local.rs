@@ -78,9 +78,8 @@ pub use retire::Diverged;
 
 pub(crate) use disk::{sync_dir, write_record};
 pub(crate) use records::{Intent, PositionRecord, Replica};
-pub(crate) use sqlite::WalEnd;
 
-use crate::plan::DataSummary;
+use crate::plan::{DataSummary, Present, WalEnd};
 
 /// Symbolic links that are followed to a configured file.
 const LINKS_MAX: u32 = 8;
@@ -117,6 +116,15 @@ pub enum DataFile {
 }
 
 impl DataFile {
+    /// What [`crate::plan::placing`] has to know.
+    #[must_use]
+    pub fn present(self) -> Present {
+        match self {
+            Self::Missing => Present::Missing,
+            Self::Database { stamp, .. } => Present::Database(stamp),
+        }
+    }
+
     /// What [`crate::plan::compare`] has to know.
     #[must_use]
     pub fn summary(self) -> DataSummary {

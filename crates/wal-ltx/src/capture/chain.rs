@@ -21,7 +21,7 @@ use super::begin::Begin;
 use super::error::CaptureError;
 use super::sqlite::Database;
 use super::wal_file::WalFile;
-use crate::codec::LtxHeader;
+use crate::plan::{Resume, WalStart, resume};
 use crate::wal::{WAL_HEADER_LEN, WalCursor};
 
 /// What a look at the WAL gave.
@@ -82,22 +82,23 @@ impl Chain {
 
     /// Finds the place in the WAL where the chain of the bucket ends; `false` when it does not.
     pub(super) fn resume(&mut self, begin: &Begin) -> Result<bool, CaptureError> {
-        let Some(header) = self.wal.header()? else {
-            self.sealed = begin.at_base && self.wal.len() == 0;
-            return Ok(self.sealed);
-        };
-        let Some(last) = begin.last else { return Ok(false) };
-        if (last.wal_salt1, last.wal_salt2) != (header.salt1, header.salt2) {
-            return Ok(false);
+        let start = self.wal.header()?.map(|h| WalStart { salt1: h.salt1, salt2: h.salt2 });
+        match resume(start, self.wal.len(), begin.last.as_ref(), begin.at_base) {
+            Resume::AtBase => {
+                self.sealed = true;
+                Ok(true)
+            }
+            Resume::After(end) => {
+                self.cursor = self.seek(end)?;
+                self.pages = begin.last.map_or(self.pages, |last| last.commit);
+                Ok(self.cursor.is_some())
+            }
+            Resume::Whole => Ok(false),
         }
-        self.cursor = self.seek(&last)?;
-        self.pages = last.commit;
-        Ok(self.cursor.is_some())
     }
 
-    fn seek(&self, last: &LtxHeader) -> Result<Option<WalCursor>, CaptureError> {
+    fn seek(&self, end: u64) -> Result<Option<WalCursor>, CaptureError> {
         let Some(header) = self.wal.header()? else { return Ok(None) };
-        let end = last.wal_offset.saturating_add(last.wal_size);
         let first = WAL_HEADER_LEN as u64;
         let bytes = self.wal.read(first, end.saturating_sub(first))?;
         Ok(WalCursor::seek(&header, &bytes, end))

@@ -8,9 +8,9 @@ use ccm_types::{Position, Txid};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::step::{self, Step};
-use super::{FollowError, RETRY, next};
+use super::{FollowError, RETRY};
 use crate::local::{DataFile, Local};
-use crate::plan::position_at;
+use crate::plan::{self, position_at};
 use crate::store::LtxStore;
 
 /// Brings the replica to the end of the bucket as it is listed now, rebuilding it if need be.
@@ -72,7 +72,7 @@ async fn attempt<S: LtxStore>(
             work @ (Step::Apply(_) | Step::Rebuild(_)) => step::commit(local, work).await?,
         };
         let left = position.map_or(total, |p| {
-            if p.txid == next::tip(&files) { 0 } else { step::bytes_missing(&files, p.txid) }
+            if p.txid == plan::tip(&files) { 0 } else { step::bytes_missing(&files, p.txid) }
         });
         before.store(total.saturating_sub(left), Ordering::Relaxed);
         progress(total.saturating_sub(left), total);

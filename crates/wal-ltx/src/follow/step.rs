@@ -7,11 +7,10 @@ use std::time::Duration;
 use ccm_types::{Position, Txid};
 use tokio::time::interval;
 
-use super::next::{self, Next, Stuck};
 use super::{FollowError, fetch};
 use crate::apply::{self, Content, Fetched};
 use crate::local::{Local, LocalError, Replica};
-use crate::plan::restore_plan;
+use crate::plan::{self, Next, Stuck, restore_plan};
 use crate::store::{LtxInfo, LtxName, LtxStore};
 
 /// Files that are applied at a time.
@@ -71,11 +70,11 @@ pub(super) async fn prepare<S: LtxStore>(
         Replica::At(record) => Some(record.position()),
         Replica::None | Replica::Torn { .. } => None,
     };
-    Ok(match next::next(files, replica) {
+    Ok(match plan::next(files, replica.state()) {
         Next::Done => Step::Done(position),
         Next::Stuck(stuck) => Step::Stuck(position, stuck),
-        Next::Apply(plan) => {
-            let batch = next::batch(files, &plan, BATCH_FILES, BATCH_BYTES);
+        Next::Apply(names) => {
+            let batch = plan::batch(files, &names, BATCH_FILES, BATCH_BYTES);
             Step::Apply(fetch::all(store, &local.spool(), batch).await?)
         }
         Next::Rebuild(base) => {

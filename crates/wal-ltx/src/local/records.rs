@@ -3,6 +3,8 @@
 use ccm_types::{Epoch, Position, Txid};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::ReplicaState;
+
 /// Under which epoch the data file was served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
@@ -64,6 +66,17 @@ pub(crate) enum Replica {
         /// Pages up to this transaction may be there.
         to: Txid,
     },
+}
+
+impl Replica {
+    /// In the words of the plans.
+    pub(crate) fn state(self) -> ReplicaState {
+        match self {
+            Self::None => ReplicaState::None,
+            Self::At(record) => ReplicaState::At(record.position()),
+            Self::Torn { from, to } => ReplicaState::Torn { from: from.position(), to },
+        }
+    }
 }
 
 /// What the records and the length of the replica (`None`: no file) say together.

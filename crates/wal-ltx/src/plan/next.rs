@@ -1,14 +1,30 @@
-//! What a replica has to do next: a decision over the files of the bucket, without I/O.
+//! What a replica has to do next.
 
 use ccm_types::{Position, Txid};
 
-use crate::local::Replica;
-use crate::plan::{PlanError, restore_plan};
+use super::{PlanError, restore_plan};
 use crate::store::{LtxInfo, LtxName};
+
+/// What a replica is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplicaState {
+    /// Not there, or not to be relied on.
+    None,
+    /// A valid database at this position.
+    At(Position),
+    /// Between two positions: no database, but any files that lead from `from` to `to` or
+    /// further make it one, because they contain whole pages.
+    Torn {
+        /// The position before.
+        from: Position,
+        /// Pages up to this transaction may be there.
+        to: Txid,
+    },
+}
 
 /// What to do with the replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Next {
+pub enum Next {
     /// Nothing: it contains all there is.
     Done,
     /// Apply these, oldest first.
@@ -39,19 +55,19 @@ pub enum Stuck {
 }
 
 /// The last transaction that any file contains.
-pub(super) fn tip(files: &[LtxInfo]) -> Txid {
+#[must_use]
+pub fn tip(files: &[LtxInfo]) -> Txid {
     files.iter().map(|f| f.name.max).max().unwrap_or_default()
 }
 
 /// Decides what brings `replica` closer to the end of the bucket.
-pub(super) fn next(files: &[LtxInfo], replica: Replica) -> Next {
+#[must_use]
+pub fn next(files: &[LtxInfo], replica: ReplicaState) -> Next {
     let tip = tip(files);
     match replica {
-        Replica::None => begin(files),
-        Replica::At(record) if record.txid > tip => {
-            Next::Stuck(Stuck::Ahead { at: record.position(), tip })
-        }
-        Replica::At(record) => match restore_plan(files, record.txid, None) {
+        ReplicaState::None => begin(files),
+        ReplicaState::At(at) if at.txid > tip => Next::Stuck(Stuck::Ahead { at, tip }),
+        ReplicaState::At(at) => match restore_plan(files, at.txid, None) {
             Ok(plan) if plan.is_empty() => Next::Done,
             Ok(plan) => Next::Apply(plan),
             Err(PlanError::NeedsSnapshot { .. }) => begin(files),
@@ -59,7 +75,7 @@ pub(super) fn next(files: &[LtxInfo], replica: Replica) -> Next {
                 Next::Stuck(Stuck::Hole(hole))
             }
         },
-        Replica::Torn { from, to } => match restore_plan(files, from.txid, None) {
+        ReplicaState::Torn { from, to } => match restore_plan(files, from.txid, None) {
             Ok(plan) if plan.last().is_some_and(|last| last.max >= to) => Next::Apply(plan),
             Ok(_) | Err(_) => begin(files),
         },
@@ -74,7 +90,8 @@ fn begin(files: &[LtxInfo]) -> Next {
 }
 
 /// The first files of a plan, at most `files_max` and about `bytes_max`, at least one.
-pub(super) fn batch(
+#[must_use]
+pub fn batch(
     files: &[LtxInfo],
     plan: &[LtxName],
     files_max: usize,
@@ -97,7 +114,8 @@ pub(super) fn batch(
 ///
 /// A file that was compacted carries the time of its newest transaction, so among the files
 /// that have not been applied the earliest time counts.
-pub(super) fn oldest_missing_ms(files: &[LtxInfo], at: Txid) -> Option<i64> {
+#[must_use]
+pub fn oldest_missing_ms(files: &[LtxInfo], at: Txid) -> Option<i64> {
     files.iter().filter(|f| f.name.max > at).map(|f| f.timestamp_ms).min()
 }
 
@@ -106,7 +124,6 @@ mod tests {
     use ccm_types::Epoch;
 
     use super::*;
-    use crate::local::PositionRecord;
     use crate::store::Level;
 
     fn name(level: u8, min: u64, max: u64) -> LtxName {
@@ -121,24 +138,22 @@ mod tests {
         names.iter().map(info).collect()
     }
 
-    fn record(txid: u64) -> PositionRecord {
-        let txid = Txid::new(txid);
-        PositionRecord { epoch: Epoch::new(1), txid, page_size: 4096, pages: 1 }
+    fn position(txid: u64) -> Position {
+        Position::new(Epoch::new(1), Txid::new(txid))
     }
 
     #[test]
     fn every_replica_has_one_next_step() {
-        let at = |txid| Replica::At(record(txid));
-        let torn = |from, to| Replica::Torn { from: record(from), to: Txid::new(to) };
+        let at = |txid| ReplicaState::At(position(txid));
+        let torn = |from, to| ReplicaState::Torn { from: position(from), to: Txid::new(to) };
         let apply = |names: &[LtxName]| Next::Apply(names.to_vec());
         let gap = |n| Next::Stuck(Stuck::Hole(PlanError::Gap { missing: Txid::new(n) }));
-        let ahead =
-            |at, tip| Next::Stuck(Stuck::Ahead { at: record(at).position(), tip: Txid::new(tip) });
+        let ahead = |at, tip| Next::Stuck(Stuck::Ahead { at: position(at), tip: Txid::new(tip) });
         let (s4, l5, l6, l7) = (name(9, 1, 4), name(0, 5, 5), name(0, 6, 6), name(0, 7, 7));
-        let cases: &[(&[LtxName], Replica, Next)] = &[
-            (&[], Replica::None, Next::Done),
-            (&[s4, l5], Replica::None, Next::Rebuild(s4)),
-            (&[l5], Replica::None, gap(1)),
+        let cases: &[(&[LtxName], ReplicaState, Next)] = &[
+            (&[], ReplicaState::None, Next::Done),
+            (&[s4, l5], ReplicaState::None, Next::Rebuild(s4)),
+            (&[l5], ReplicaState::None, gap(1)),
             (&[s4, l5, l6], at(4), apply(&[l5, l6])),
             (&[s4, l5, l6], at(6), Next::Done),
             (&[s4, l5, l7], at(4), gap(6)),
