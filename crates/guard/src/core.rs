@@ -356,7 +356,9 @@ impl Core {
         out.push(Effect::Reply { caller, reply });
     }
 
-    fn hello(&self) -> Hello {
+    /// What the guard knows.
+    #[must_use]
+    pub fn hello(&self) -> Hello {
         let backend = match &self.backend {
             Backend::Ending(_) => BackendState::Stopping,
             Backend::Up { pid, since } => BackendState::Running { pid: *pid, since: *since },
