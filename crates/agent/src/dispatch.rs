@@ -35,6 +35,8 @@ pub(crate) struct Dispatch {
     /// The last operation that kills it: an earlier stop need not give it more grace.
     pub(crate) kill_asked: watch::Sender<OpId>,
     pub(crate) files: mpsc::Sender<files::Request>,
+    /// Says that the lane of the files was asked for something.
+    pub(crate) files_asked: watch::Sender<()>,
     pub(crate) backend: mpsc::Sender<(OpId, backend::Request)>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) control: Client,
@@ -79,6 +81,7 @@ impl Dispatch {
     /// deadline.
     pub(crate) fn to_files(&self, request: files::Request) {
         let sent = self.files.try_send(request);
+        self.files_asked.send_replace(());
         assert!(sent.is_ok(), "the lane of the files does not take requests");
     }
 

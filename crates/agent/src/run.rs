@@ -9,6 +9,7 @@ use ccm_guard::{Armed, BackendState};
 use ccm_health::Probe;
 use ccm_role::{Adopted, Event, Machine, OpId, Status};
 use ccm_systemd_backend::{Bus, Unit};
+use ccm_types::Epoch;
 use ccm_wal_ltx::capture::CaptureConfig;
 use ccm_wal_ltx::follow::FollowConfig;
 use ccm_wal_ltx::local::{Local, Paths};
@@ -37,6 +38,8 @@ const TASKS_END_WITHIN: Duration = Duration::from_secs(5);
 /// What is under way on this host before NATS is reached.
 struct Here {
     local: Arc<Local>,
+    /// The highest epoch that the files know of.
+    epoch: Epoch,
     port: Arc<BackendPort>,
     serving: watch::Sender<bool>,
     found: Option<Armed>,
@@ -54,7 +57,8 @@ pub async fn run(settings: Settings, mut shutdown: mpsc::Receiver<()>) -> Result
     let started = async {
         let here = look_around(&settings, &events, &tasks).await?;
         let mut patience = Patience::new(&mut shutdown);
-        let Some(joined) = Joined::reach(&settings, &instance, &mut patience).await? else {
+        let own = here.epoch;
+        let Some(joined) = Joined::reach(&settings, &instance, own, &mut patience).await? else {
             return end_early(&here).await;
         };
         let daemon = Daemon { settings: &settings, instance, tasks: &tasks, events, here, joined };
@@ -85,11 +89,13 @@ async fn look_around(
     let paths = Paths { data, replica, owner: files.owner };
     let open = move || {
         let local = Local::open(paths)?;
-        local.data()?;
-        Ok::<_, ccm_wal_ltx::local::LocalError>(local)
+        let epoch = local.highest_epoch()?;
+        Ok::<_, ccm_wal_ltx::local::LocalError>((local, epoch))
     };
     let opened = tokio::task::spawn_blocking(open).await;
-    let local = Arc::new(opened.map_err(|_| RunError::TaskDied { name: "opening the files" })??);
+    let (local, epoch) =
+        opened.map_err(|_| RunError::TaskDied { name: "opening the files" })??;
+    let local = Arc::new(local);
     let backend = &settings.backend;
     let probe = match &backend.health {
         Some(url) => Some(Probe::new(url, backend.health_timeout)?),
@@ -124,7 +130,7 @@ async fn look_around(
         Some(BackendState::Stopped | BackendState::Stopping | BackendState::Exited { .. })
         | None => false,
     };
-    Ok(Here { local, port, serving, found: armed.filter(|_| running) })
+    Ok(Here { local, epoch, port, serving, found: armed.filter(|_| running) })
 }
 
 /// Whether a backend with this measured status is there.
@@ -274,6 +280,7 @@ impl Daemon<'_> {
         let Self { settings, instance, tasks, events, here, joined } = self;
         let (to_files, files_queue) = mpsc::channel(LANE_QUEUE);
         let (to_backend, backend_queue) = mpsc::channel(LANE_QUEUE);
+        let (files_asked, asked) = watch::channel(());
         let files = Files {
             store: joined.store,
             node: settings.node.clone(),
@@ -282,6 +289,7 @@ impl Daemon<'_> {
             local: here.local,
             events: events.clone(),
             view,
+            asked,
             tasks: tasks.clone(),
         };
         tasks.spawn("files lane", files.run(files_queue));
@@ -317,6 +325,7 @@ impl Daemon<'_> {
             stop_asked,
             kill_asked,
             files: to_files,
+            files_asked,
             backend: to_backend,
             events,
             control: joined.control,

@@ -14,9 +14,9 @@ use crate::vip::Vip;
 impl Machine {
     /// Begins to give the leadership of `state` up.
     pub(crate) fn demote(&mut self, state: State, planned: Planned) -> State {
-        let (lease, captured, running) = match state {
-            State::Primary(p) => (p.lease, true, true),
-            State::Promoting(p) => (p.lease, captured(&p), running(&p)),
+        let (lease, captured, running, busy) = match state {
+            State::Primary(p) => (p.lease, true, true, false),
+            State::Promoting(p) => (p.lease, captured(&p), running(&p), busy(&p)),
             State::Starting(_)
             | State::Passive(_)
             | State::Demoting(_)
@@ -32,6 +32,7 @@ impl Machine {
             wait: None,
             stopped: !running,
             captured,
+            busy,
             at: None,
             planned,
         };
@@ -157,6 +158,11 @@ impl Machine {
         if d.captured {
             d.rung = DemoteRung::Flush;
             self.descend(d)
+        } else if d.busy {
+            // Done when everything that was asked for before is.
+            d.rung = DemoteRung::Flush;
+            d.wait = Some(Wait::Op(self.run(Operation::AbandonCapture)));
+            State::Demoting(d)
         } else {
             self.release(d)
         }
@@ -200,8 +206,16 @@ impl Machine {
     }
 }
 
+/// Whether work on the files may be under way.
+pub(crate) fn busy(p: &Promoting) -> bool {
+    match p.wait {
+        Some(Wait::Op(_)) => true,
+        Some(Wait::Until(_)) | None => false,
+    }
+}
+
 /// Whether something may have been written to the data file under capture.
-fn captured(p: &Promoting) -> bool {
+pub(crate) fn captured(p: &Promoting) -> bool {
     match p.rung {
         PromoteRung::StartCapture | PromoteRung::ResetBackend | PromoteRung::StartBackend => true,
         PromoteRung::Adopt

@@ -187,6 +187,8 @@ pub(crate) struct Demoting {
     pub(crate) stopped: bool,
     /// Whether the data file may hold something that the bucket lacks.
     pub(crate) captured: bool,
+    /// Whether work on the files that was asked for on the way up may still be under way.
+    pub(crate) busy: bool,
     /// Where the final flush ended.
     pub(crate) at: Option<Position>,
     pub(crate) planned: Planned,
@@ -231,6 +233,8 @@ pub(crate) struct Falling {
     pub(crate) wait: Wait,
     /// Nothing of the backend is left.
     pub(crate) killed: bool,
+    /// Whether work on the files that was asked for on the way up may still be under way.
+    pub(crate) busy: bool,
     pub(crate) captured: bool,
     pub(crate) at: Option<Position>,
     /// The own deadline has passed while the election may still hold the lease.

@@ -256,7 +256,7 @@ impl<S: LtxStore> Following<S> {
                     self.report_position(position, &files);
                     return Ok(Some((stuck.to_string(), false)));
                 }
-                work @ (Step::Apply(_) | Step::Rebuild(_)) => {
+                work @ (Step::Apply(_) | Step::Rebuild(_) | Step::SetAside) => {
                     step::commit(&self.local, work).await?
                 }
             };

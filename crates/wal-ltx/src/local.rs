@@ -69,7 +69,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ccm_types::{Position, Txid};
+use ccm_types::{Epoch, Position, Txid};
 
 pub use error::LocalError;
 pub use place::Placed;
@@ -125,14 +125,11 @@ impl DataFile {
         }
     }
 
-    /// What [`crate::plan::compare`] has to know.
-    #[must_use]
-    pub fn summary(self) -> DataSummary {
+    /// The epoch under which it was served.
+    fn epoch(self) -> Option<Epoch> {
         match self {
-            Self::Missing => DataSummary { present: false, stamp: None },
-            Self::Database { stamp, .. } => {
-                DataSummary { present: true, stamp: stamp.map(|s| s.epoch) }
-            }
+            Self::Missing => None,
+            Self::Database { stamp, .. } => stamp.map(|stamp| stamp.epoch),
         }
     }
 }
@@ -192,6 +189,29 @@ impl Local {
         let _turn = self.turn();
         self.finish_moves()?;
         self.look_at_data()
+    }
+
+    /// What [`crate::plan::compare`] has to know.
+    ///
+    /// # Errors
+    /// Those of [`Local::data`].
+    pub fn summary(&self) -> Result<DataSummary, LocalError> {
+        let data = self.data()?;
+        let replica = self.replica_position()?.map(|position| position.epoch);
+        let present = match data {
+            DataFile::Missing => false,
+            DataFile::Database { .. } => true,
+        };
+        Ok(DataSummary { present, stamp: data.epoch(), replica })
+    }
+
+    /// The highest epoch that the files of this node know of.
+    ///
+    /// # Errors
+    /// Those of [`Local::data`].
+    pub fn highest_epoch(&self) -> Result<Epoch, LocalError> {
+        let DataSummary { stamp, replica, .. } = self.summary()?;
+        Ok(stamp.max(replica).unwrap_or(Epoch::NONE))
     }
 
     /// What the replica contains; `None` when there is none, or none that is a valid database.

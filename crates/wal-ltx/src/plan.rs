@@ -12,7 +12,7 @@ use ccm_types::{Epoch, Position, Txid};
 
 pub use behind::{ends_before, last_of};
 pub use compare::{DataSummary, Refusal, Verdict, compare};
-pub use next::{Next, ReplicaState, Stuck, batch, next, oldest_missing_ms, tip};
+pub use next::{Next, ReplicaAt, ReplicaState, Stuck, batch, next, oldest_missing_ms, tip};
 pub use placing::{Placing, Present, placing};
 pub use resume::{Resume, WalStart, resume};
 pub use settle::{Settle, WalEnd, ends_at, settle};

@@ -225,11 +225,21 @@ impl World {
 
     /// A backend that hangs has failed its probes.
     pub(crate) fn probe(&mut self, host: HostId, life: u64) {
-        let it = &self.hosts[host];
-        let hangs = it.backend.alive && it.backend.life == life && it.backend.hangs;
-        if hangs && it.daemon.as_ref().is_some_and(|daemon| daemon.lane.serving) {
+        let it = &self.hosts[host].backend;
+        if !it.alive || it.life != life || !it.hangs {
+            return;
+        }
+        let run = self.run_of(host);
+        self.after(UNHEALTHY_AFTER, What::Probe { host, run, life });
+        if self.hosts[host].daemon.as_ref().is_some_and(|daemon| daemon.lane.serving) {
             self.role(host, Event::BackendUnhealthy { why: String::from("no answer") });
         }
+    }
+
+    /// The probes of a backend that was found running.
+    pub(crate) fn watch_health(&mut self, host: HostId) {
+        let (life, run) = (self.hosts[host].backend.life, self.run_of(host));
+        self.after(UNHEALTHY_AFTER, What::Probe { host, run, life });
     }
 
     /// The guard takes an input.
@@ -357,9 +367,8 @@ impl World {
         let it = &mut self.hosts[host].backend;
         if it.alive {
             it.hangs = true;
-            let (life, run) = (it.life, self.run_of(host));
             self.say(host, || String::from("the backend hangs"));
-            self.after(UNHEALTHY_AFTER, What::Probe { host, run, life });
+            self.watch_health(host);
         }
     }
 

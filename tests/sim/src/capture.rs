@@ -36,6 +36,7 @@ pub(crate) struct Capture {
     /// The last transaction that the bucket has.
     pub(crate) durable: Txid,
     durable_at: Version,
+    durable_ms: i64,
     wal: Option<WalStart>,
     /// Frames of that WAL that were read.
     pub(crate) read: usize,
@@ -52,18 +53,21 @@ pub(crate) struct Capture {
     snapshot_call: u64,
     /// The store refuses this epoch.
     pub(crate) ended: bool,
+    /// What was known of losses when it last looked.
+    pub(crate) losses: u64,
     /// In a broken variant: whatever is committed from now on is not read.
     deaf: bool,
 }
 
 impl Capture {
-    pub(crate) fn new(tip: Txid, wal: Option<WalStart>, at: Version) -> Self {
+    pub(crate) fn new(tip: Txid, wal: Option<WalStart>, at: Version, durable_ms: i64) -> Self {
         Self {
             id: 0,
             at,
             tip,
             durable: tip,
             durable_at: at,
+            durable_ms,
             wal,
             read: 0,
             sealed: false,
@@ -75,8 +79,14 @@ impl Capture {
             snapshot_at: Monotonic::default(),
             snapshot_call: 0,
             ended: false,
+            losses: 0,
             deaf: false,
         }
+    }
+
+    /// The bucket has what the chain begins with.
+    pub(crate) fn starts_at(&mut self) {
+        self.durable_at = self.at;
     }
 
     /// What the bucket leads to, as far as it has said.
@@ -251,7 +261,7 @@ impl World {
             wal_salt1: 0,
             wal_salt2: 0,
         };
-        let info = LtxInfo { name, size: 8192, timestamp_ms: wall, epoch };
+        let info = LtxInfo { name, size: 8192, timestamp_ms: capture.durable_ms, epoch };
         let object = Box::new(Object { info, header, from: None, to: capture.durable_at });
         let call = self.ask(host, Ask::Put { fence, object });
         if let Some(capture) = self.capture_of(host) {
@@ -262,7 +272,13 @@ impl World {
     /// An answer for the capture.
     pub(crate) fn capture_said(&mut self, host: HostId, call: u64, said: &Said) {
         let run = self.run_of(host);
+        let losses = self.lane_of(host).map_or(0, |lane| lane.losses);
+        let now = self.local(host);
         let Some(capture) = self.capture_of(host) else { return };
+        if std::mem::replace(&mut capture.losses, losses) != losses {
+            // A snapshot makes the bucket whole again.
+            capture.snapshot_at = now;
+        }
         if capture.snapshot_call == call {
             capture.snapshot_call = 0;
             if matches!(said, Said::Fenced) {
@@ -279,6 +295,7 @@ impl World {
                 if let Some(object) = capture.flying.take() {
                     capture.durable = object.info.name.max;
                     capture.durable_at = object.to;
+                    capture.durable_ms = object.info.timestamp_ms;
                 }
                 capture.pause = PAUSE_MIN;
                 self.check_durable(host);

@@ -8,7 +8,7 @@ use ccm_election::{
 };
 use ccm_guard::Armed;
 use ccm_role::{Action, Adopted, CommandId, Event, Machine, OpId, Operation, Phase};
-use ccm_types::{Epoch, Monotonic, Txid};
+use ccm_types::{Epoch, Monotonic, NodeId, Txid};
 
 use crate::backend::BackendLane;
 use crate::files::FilesLane;
@@ -67,6 +67,11 @@ impl World {
     }
 
     pub(crate) fn start_daemon(&mut self, host: HostId) {
+        if self.hosts[host].disk.left {
+            // An operator has called `ccm join` before.
+            self.hosts[host].disk.left = false;
+            self.end_daemon(host);
+        }
         if self.hosts[host].daemon.is_some() {
             return;
         }
@@ -83,14 +88,7 @@ impl World {
             stop_timeout: STOP_TIMEOUT,
             start_timeout: START_TIMEOUT,
         }));
-        let lease = Lease::new(LeaseConfig {
-            node: it.node.clone(),
-            instance: instance.clone(),
-            address: String::new(),
-            timing: TIMING,
-            priority_delay: Duration::ZERO,
-        });
-        // What was applied when the last daemon died is finished, or torn.
+        let lease = Lease::new(lease_config(&it.node, &instance, Epoch::NONE));
         it.daemon = Some(Daemon {
             run,
             instance,
@@ -138,10 +136,13 @@ impl World {
             self.after(5 * S, What::StartDaemon { host, life });
             return;
         }
+        let fence = self.nats.fence().map_or(Epoch::NONE, |fence| fence.epoch);
         let it = &mut self.hosts[host];
+        let own = it.disk.highest_epoch();
         let running = it.backend.alive;
         let Some(daemon) = &mut it.daemon else { return };
         daemon.joined = true;
+        daemon.lease = Lease::new(lease_config(&node, &daemon.instance, own.max(fence)));
         daemon.found = daemon.found.take().filter(|_| running);
         daemon.lane.serving = daemon.found.is_some();
         let adopted = daemon
@@ -149,6 +150,9 @@ impl World {
             .as_ref()
             .map(|armed| Adopted { epoch: armed.epoch, valid_until: armed.valid_until });
         let left = it.disk.left;
+        if adopted.is_some() {
+            self.watch_health(host);
+        }
         self.lease(host, Input::Tick);
         self.role(host, Event::Start { adopted, left });
     }
@@ -454,6 +458,17 @@ impl World {
             }
         }
         out
+    }
+}
+
+fn lease_config(node: &NodeId, instance: &str, floor: Epoch) -> LeaseConfig {
+    LeaseConfig {
+        node: node.clone(),
+        instance: String::from(instance),
+        address: String::new(),
+        timing: TIMING,
+        priority_delay: Duration::ZERO,
+        floor,
     }
 }
 

@@ -1,8 +1,8 @@
 //! The files of a node, as far as decisions depend on them.
 
-use ccm_types::{Position, Txid};
+use ccm_types::{Epoch, Position, Txid};
 use ccm_wal_ltx::local::Stamp;
-use ccm_wal_ltx::plan::{DataSummary, Present, ReplicaState, WalEnd, WalStart};
+use ccm_wal_ltx::plan::{DataSummary, Present, ReplicaAt, ReplicaState, WalEnd, WalStart};
 
 use crate::content::Version;
 use crate::random::Random;
@@ -105,14 +105,11 @@ impl Data {
         self.wal = None;
     }
 
-    /// What a power loss leaves.
+    /// What a power loss leaves. The header of a WAL is synced before its first frame.
     pub(crate) fn lose_power(&mut self, random: &mut Random) {
         if let Some(wal) = &mut self.wal {
             let lost = random.index(wal.frames.len() - wal.synced + 1);
             wal.frames.truncate(wal.frames.len() - lost);
-            if wal.frames.is_empty() {
-                self.wal = None;
-            }
         }
     }
 }
@@ -122,8 +119,15 @@ impl Data {
 pub(crate) struct Replica {
     pub(crate) content: Version,
     pub(crate) at: Position,
+    pub(crate) timestamp_ms: Option<i64>,
     /// Pages up to this transaction may be in it.
     pub(crate) torn: Option<Txid>,
+}
+
+impl Replica {
+    fn state(&self) -> ReplicaAt {
+        ReplicaAt { position: self.at, timestamp_ms: self.timestamp_ms }
+    }
 }
 
 /// The disk of a host.
@@ -143,11 +147,15 @@ pub(crate) struct Disk {
 
 impl Disk {
     pub(crate) fn summary(&self) -> DataSummary {
-        let stamp = self.stamp.map(|stamp| stamp.epoch);
-        match self.data {
-            Some(_) => DataSummary { present: true, stamp },
-            None => DataSummary { present: false, stamp: None },
-        }
+        let stamp = self.stamp.map(|stamp| stamp.epoch).filter(|_| self.data.is_some());
+        let replica = self.replica_at().map(|at| at.epoch);
+        DataSummary { present: self.data.is_some(), stamp, replica }
+    }
+
+    /// The highest epoch that the files know of.
+    pub(crate) fn highest_epoch(&self) -> Epoch {
+        let DataSummary { stamp, replica, .. } = self.summary();
+        stamp.max(replica).unwrap_or(Epoch::NONE)
     }
 
     pub(crate) fn present(&self) -> Present {
@@ -160,15 +168,17 @@ impl Disk {
     pub(crate) fn replica_state(&self) -> ReplicaState {
         match &self.replica {
             None => ReplicaState::None,
-            Some(Replica { at, torn: None, .. }) => ReplicaState::At(*at),
-            Some(Replica { at, torn: Some(to), .. }) => ReplicaState::Torn { from: *at, to: *to },
+            Some(replica @ Replica { torn: None, .. }) => ReplicaState::At(replica.state()),
+            Some(replica @ Replica { torn: Some(to), .. }) => {
+                ReplicaState::Torn { from: replica.state(), to: *to }
+            }
         }
     }
 
     /// Where the replica is, if it is one.
     pub(crate) fn replica_at(&self) -> Option<Position> {
         match self.replica_state() {
-            ReplicaState::At(at) => Some(at),
+            ReplicaState::At(at) => Some(at.position),
             ReplicaState::None | ReplicaState::Torn { .. } => None,
         }
     }

@@ -109,11 +109,6 @@ impl World {
             self.power_on(host, life);
             let run = self.run_of(host);
             self.unpause(host, run);
-            if self.hosts[host].disk.left {
-                // `ccm join`, and the service starts it again.
-                self.hosts[host].disk.left = false;
-                self.end_daemon(host);
-            }
             self.start_again(host, S);
         }
     }

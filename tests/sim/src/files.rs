@@ -23,6 +23,9 @@ use crate::world::{What, World};
 /// One attempt at the final flush.
 const FLUSH_WITHIN: Time = 2 * S;
 
+/// For how long a listing must know of the last own write.
+const CUT_OFF_MAX: Time = 30 * S;
+
 /// What the lane is asked to do.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -92,8 +95,10 @@ pub(crate) struct FilesLane {
     pub(crate) fence: Option<Fence>,
     /// What the data file held when it was put in its place, without a WAL.
     base: Option<Txid>,
-    /// The highest sequence that this node was given, and when.
-    pub(crate) seen: Option<u64>,
+    /// The sequence of the last write of this node, and when it was made.
+    pub(crate) seen: Option<(u64, Time)>,
+    /// How often the bucket was seen to have lost something.
+    pub(crate) losses: u64,
 }
 
 impl FilesLane {
@@ -112,10 +117,16 @@ impl World {
     }
 
     pub(crate) fn to_files(&mut self, host: HostId, request: Request) {
-        if let Some(lane) = self.lane_of(host) {
-            lane.queue.push_back(request);
-            self.pump_files(host);
+        let Some(lane) = self.lane_of(host) else { return };
+        lane.queue.push_back(request);
+        let writing = matches!(&lane.busy, Some(Busy { stage: Stage::CatchApply(..), .. }));
+        let catching =
+            matches!(&lane.busy, Some(Busy { operation: Some(Operation::CatchUp), .. }));
+        if catching && !writing {
+            let why = String::from("the catch-up was interrupted");
+            self.files_done(host, Outcome::Transient(why));
         }
+        self.pump_files(host);
     }
 
     pub(crate) fn pump_files(&mut self, host: HostId) {
@@ -343,21 +354,23 @@ impl World {
         }
     }
 
-    /// A listing older than what this node was told before does not count.
+    /// A listing older than what this node has written does not count, for a while.
     fn believed(&mut self, host: HostId, said: Said) -> Option<Said> {
+        let now = self.now;
         let lane = self.lane_of(host)?;
-        Some(match said {
-            Said::Files { last, .. } if lane.seen.is_some_and(|seen| last < seen) => Said::Nothing,
-            Said::Moved(fence) => {
-                lane.seen = lane.seen.max(Some(fence.token));
-                Said::Moved(fence)
+        match &said {
+            Said::Files { last, .. } => {
+                let old = |(seen, at): (u64, Time)| *last < seen && now < at + CUT_OFF_MAX;
+                Some(if lane.seen.is_some_and(old) { Said::Nothing } else { said })
             }
-            Said::Stored(last) => {
-                lane.seen = lane.seen.max(Some(last));
-                Said::Stored(last)
+            Said::Moved(Fence { token: sequence, .. }) | Said::Stored(Some(sequence)) => {
+                let lost = lane.seen.is_some_and(|(before, _)| *sequence <= before);
+                lane.losses += u64::from(lost);
+                lane.seen = Some((*sequence, now));
+                Some(said)
             }
-            other => other,
-        })
+            _ => Some(said),
+        }
     }
 
     fn fence_said(&mut self, host: HostId, said: Said) {
@@ -386,7 +399,7 @@ impl World {
             return;
         }
         let disk = &self.hosts[host].disk;
-        if self.mutant == Some(Mutant::NoCompare) && disk.replica_at().is_some() {
+        if self.mutant == Some(Mutant::NoCompare) && !files.is_empty() {
             self.files_done(host, Outcome::Compared(Verdict::Swap));
             return;
         }

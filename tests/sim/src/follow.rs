@@ -154,6 +154,10 @@ impl World {
                 self.say(host, || format!("following is stuck: {stuck}"));
                 return self.follow_after(host, Stage::Waiting, RETRY);
             }
+            Next::SetAside(_) => {
+                self.set_replica_aside(host);
+                return self.follow_on(host, files);
+            }
             Next::Apply(names) => plan::batch(&files, &names, BATCH_FILES, BATCH_BYTES)
                 .into_iter()
                 .map(|info| info.name)

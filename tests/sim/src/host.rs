@@ -24,6 +24,8 @@ pub(crate) struct Host {
     pub(crate) life: u64,
     /// Nothing runs.
     pub(crate) frozen: bool,
+    /// Since when the clock stands still with it.
+    clock_stopped: Option<Time>,
     /// When it last went on after it stood still.
     pub(crate) thawed_at: Option<Time>,
     /// What has to wait until the host goes on.
@@ -54,7 +56,12 @@ impl Host {
     pub(crate) fn new(id: HostId, scenario: &Scenario, random: &mut Random) -> Self {
         let twin = id >= scenario.nodes;
         let name = format!("n{}", if twin { 0 } else { id });
-        let ppm = i64::try_from(random.between(0, 20_000)).unwrap_or(0) - 10_000;
+        // Often as bad as it may be.
+        let ppm = match random.below(4) {
+            0 => -10_000,
+            1 => 10_000,
+            _ => i64::try_from(random.between(0, 20_000)).unwrap_or(0) - 10_000,
+        };
         let wall = i64::try_from(random.between(0, 7_200_000)).unwrap_or(0) - 3_600_000;
         let clock = Clock::new(random.between(1000, 100_000_000), ppm, wall);
         Self {
@@ -66,6 +73,7 @@ impl Host {
             power: true,
             life: 0,
             frozen: false,
+            clock_stopped: None,
             thawed_at: None,
             put_off: Vec::new(),
             guard_tick: 0,
@@ -142,6 +150,7 @@ impl World {
         it.power = false;
         it.life += 1;
         it.frozen = false;
+        it.clock_stopped = None;
         it.vip = false;
         it.put_off.clear();
         it.backend.end();
@@ -174,9 +183,7 @@ impl World {
             return;
         }
         it.frozen = true;
-        if clock_stops {
-            it.clock.miss(time);
-        }
+        it.clock_stopped = clock_stops.then_some(self.now);
         let life = it.life;
         self.say(host, || String::from("stands still"));
         self.check_serving(host);
@@ -189,6 +196,9 @@ impl World {
             return;
         }
         it.frozen = false;
+        if let Some(since) = it.clock_stopped.take() {
+            it.clock.miss(self.now - since);
+        }
         it.thawed_at = Some(self.now);
         let waiting = std::mem::take(&mut it.put_off);
         self.say(host, || String::from("goes on"));

@@ -45,6 +45,8 @@ pub(crate) struct Checks {
     highest: Epoch,
     /// The newest epoch that has passed its fence rung.
     fenced: Epoch,
+    /// The newest epoch for which data was put in its place.
+    placed: Epoch,
     overlap_since: Option<Time>,
     /// What a primary was told that the bucket has.
     durable: Version,
@@ -62,6 +64,7 @@ impl Checks {
             wins: 0,
             highest: Epoch::NONE,
             fenced: Epoch::NONE,
+            placed: Epoch::NONE,
             overlap_since: None,
             durable: Version::default(),
             last_commit: vec![None; hosts],

@@ -1,12 +1,14 @@
 //! `cargo xtask sim`: runs fresh seeds, or one again, and shows what fails.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use ccm_sim::{Mutant, Scenario, run, shrink};
+use ccm_sim::{Mutant, Scenario, Violation, run, shrink};
 use clap::Parser;
 
 /// Runs simulated clusters until one breaks a promise, or the time is over.
@@ -31,6 +33,9 @@ struct Arguments {
     /// The first of the fresh seeds; by the clock without it.
     #[arg(long)]
     from: Option<u64>,
+    /// Go on after a failure, and list all of them at the end.
+    #[arg(long)]
+    all: bool,
 }
 
 fn duration(text: &str) -> Result<Duration> {
@@ -73,20 +78,16 @@ fn work(arguments: &Arguments) -> Result<bool> {
 /// Runs one scenario with its log.
 fn show(scenario: &Scenario, arguments: &Arguments) -> bool {
     let report = run(scenario, arguments.mutant, true);
-    print!("{scenario}");
-    for line in &report.trace {
-        println!("{line}");
-    }
-    match &report.violation {
-        Some(found) => {
-            println!("\n{} does not hold: {}", found.property, found.words);
-            false
-        }
+    let end = match &report.violation {
+        Some(found) => format!("{} does not hold: {}", found.property, found.words),
         None => {
-            println!("\neverything held: {} events, {} leaderships", report.events, report.wins);
-            true
+            format!("everything held: {} events, {} leaderships", report.events, report.wins)
         }
-    }
+    };
+    let text = format!("{scenario}{}\n\n{end}\n", report.trace.join("\n"));
+    // A reader like `head` may have seen enough.
+    std::io::stdout().write_all(text.as_bytes()).ok();
+    report.violation.is_none()
 }
 
 /// What the threads share.
@@ -96,7 +97,7 @@ struct Shared {
     events: AtomicU64,
     wins: AtomicU64,
     stop: AtomicBool,
-    failed: std::sync::Mutex<Option<u64>>,
+    failed: Mutex<Vec<(u64, Violation)>>,
 }
 
 fn explore(arguments: &Arguments) -> Result<bool> {
@@ -108,7 +109,7 @@ fn explore(arguments: &Arguments) -> Result<bool> {
         events: AtomicU64::new(0),
         wins: AtomicU64::new(0),
         stop: AtomicBool::new(false),
-        failed: std::sync::Mutex::new(None),
+        failed: Mutex::new(Vec::new()),
     };
     let begun = Instant::now();
     let until = begun + arguments.time;
@@ -126,11 +127,17 @@ fn explore(arguments: &Arguments) -> Result<bool> {
          {wins} leaderships",
         runs as f64 / seconds
     );
-    let failed = shared.failed.into_inner().unwrap_or(None);
-    let Some(seed) = failed else {
+    let failed = shared.failed.into_inner().unwrap_or_default();
+    let Some((seed, _)) = failed.first().cloned() else {
         println!("everything held");
         return Ok(true);
     };
+    if arguments.all {
+        for (seed, Violation { property, words, .. }) in &failed {
+            println!("seed {seed}: {property}: {words}");
+        }
+        return Ok(false);
+    }
     report(&Scenario::of_seed(seed, arguments.nodes), arguments)?;
     Ok(false)
 }
@@ -144,10 +151,10 @@ fn look(shared: &Shared, arguments: &Arguments, until: Instant) {
         shared.runs.fetch_add(1, Ordering::Relaxed);
         shared.events.fetch_add(report.events, Ordering::Relaxed);
         shared.wins.fetch_add(report.wins, Ordering::Relaxed);
-        if report.violation.is_some() {
-            shared.stop.store(true, Ordering::Relaxed);
+        if let Some(violation) = report.violation {
+            shared.stop.store(!arguments.all, Ordering::Relaxed);
             if let Ok(mut failed) = shared.failed.lock() {
-                failed.get_or_insert(seed);
+                failed.push((seed, violation));
             }
         }
     }

@@ -47,7 +47,8 @@ pub(crate) enum Said {
     Standing(Option<FenceRecord>),
     Files { files: Rc<Vec<LtxInfo>>, last: u64 },
     Got(Vec<Object>),
-    Stored(u64),
+    /// The sequence of the write; `None` when it was there already.
+    Stored(Option<u64>),
     Fenced,
     /// Other content has the name.
     Exists,
@@ -136,6 +137,10 @@ impl Nats {
         self.bucket.fences.last().map(|(_, token, _)| Fence { epoch, token: *token })
     }
 
+    pub(crate) fn fence(&self) -> Option<&FenceRecord> {
+        self.bucket.fences.last().map(|(_, _, fence)| fence)
+    }
+
     /// How many objects there are.
     pub(crate) fn objects(&self) -> usize {
         self.bucket.objects.len()
@@ -212,13 +217,13 @@ impl Bucket {
         let there = self.objects.iter().rev().find(|(_, o)| o.info.name == object.info.name);
         let standing = self.fences.last().is_some_and(|(_, token, _)| *token == fence.token);
         match there {
-            Some((_, there)) if there.is(&object) => Said::Stored(self.last),
+            Some((_, there)) if there.is(&object) => Said::Stored(None),
             Some(_) if standing => Said::Exists,
             None if standing => {
                 self.last += 1;
                 self.objects.push((now, object));
                 self.listing = None;
-                Said::Stored(self.last)
+                Said::Stored(Some(self.last))
             }
             Some(_) | None => Said::Fenced,
         }

@@ -50,7 +50,11 @@ impl World {
             return [None, None];
         }
         let latency = if link.slow_until > self.now {
-            self.random.between(latency, 5 * S)
+            match self.random.below(4) {
+                0 | 1 => latency,
+                2 => self.random.between(latency, S),
+                _ => self.random.between(latency, 5 * S),
+            }
         } else {
             latency
         };
@@ -125,8 +129,25 @@ impl World {
             let what = if released { "release" } else { "lease" };
             format!("NATS: {what} of epoch {epoch} on revision {}: {outcome:?}", expected.0)
         });
+        let stored = matches!(outcome, WriteOutcome::Stored(_));
         let input = Input::Written { id, outcome };
         self.reply(host, &What::Lease { host, run, input });
+        if stored {
+            self.hint(host);
+        }
+    }
+
+    /// Whoever watches the lease hears that it was written.
+    fn hint(&mut self, writer: HostId) {
+        for host in (0..self.hosts.len()).filter(|host| *host != writer) {
+            let run = self.run_of(host);
+            let link = &self.hosts[host].link;
+            let clear = link.deaf_until <= self.now && link.lossy_until <= self.now;
+            if clear && run > 0 {
+                let delay = self.random.between(200, 2000);
+                self.after(delay, What::Lease { host, run, input: Input::Hint });
+            }
+        }
     }
 
     /// Asks the bucket; the answer comes as [`What::Said`] with the same call.

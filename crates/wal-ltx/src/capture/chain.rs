@@ -55,6 +55,8 @@ pub(super) struct Chain {
     /// Pages of the database at the cursor.
     pages: u32,
     next: Txid,
+    /// The commit time of the last transaction.
+    timestamp_ms: i64,
     /// Frames that are committed in the WAL, when it was last looked at.
     committed: u64,
     spool: PathBuf,
@@ -62,17 +64,32 @@ pub(super) struct Chain {
 
 impl Chain {
     /// Opens the database and holds its state.
-    pub(super) fn open(data: &Path, spool: &Path, tip: Txid) -> Result<Self, CaptureError> {
+    pub(super) fn open(data: &Path, spool: &Path, begin: &Begin) -> Result<Self, CaptureError> {
         let database = Rc::new(Database::open(data)?);
         let (_, pages) = database.shape()?;
         let (wal, spool) = (WalFile::of(data), spool.to_path_buf());
-        let next = tip.next();
-        Ok(Self { database, wal, cursor: None, sealed: false, pages, next, committed: 0, spool })
+        let (next, timestamp_ms) = (begin.tip.next(), begin.timestamp_ms);
+        Ok(Self {
+            database,
+            wal,
+            cursor: None,
+            sealed: false,
+            pages,
+            next,
+            timestamp_ms,
+            committed: 0,
+            spool,
+        })
     }
 
     /// The last transaction that was made.
     pub(super) fn tip(&self) -> Txid {
         Txid::new(self.next.get() - 1)
+    }
+
+    /// The commit time of that transaction.
+    pub(super) fn timestamp_ms(&self) -> i64 {
+        self.timestamp_ms
     }
 
     /// Whether nothing has been captured since the last seal.
@@ -182,6 +199,7 @@ impl Chain {
         self.cursor = Some(found.scan.cursor);
         self.sealed = false;
         self.pages = pages;
+        self.timestamp_ms = batch.timestamp_ms;
         self.next = self.next.next();
         Ok(Read::Batch(batch))
     }

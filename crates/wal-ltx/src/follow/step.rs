@@ -33,6 +33,8 @@ pub(super) enum Step {
     Apply(Vec<Fetched>),
     /// A new replica.
     Rebuild(Fetched),
+    /// The replica goes out of the way.
+    SetAside,
 }
 
 /// Runs blocking work on the files of this node.
@@ -73,6 +75,7 @@ pub(super) async fn prepare<S: LtxStore>(
     Ok(match plan::next(files, replica.state()) {
         Next::Done => Step::Done(position),
         Next::Stuck(stuck) => Step::Stuck(position, stuck),
+        Next::SetAside(_) => Step::SetAside,
         Next::Apply(names) => {
             let batch = plan::batch(files, &names, BATCH_FILES, BATCH_BYTES);
             Step::Apply(fetch::all(store, &local.spool(), batch).await?)
@@ -134,6 +137,16 @@ pub(super) async fn commit(
         }
         Step::Rebuild(base) => {
             blocking(local, move |local| apply::rebuild(local, &base)).await.map(Some)
+        }
+        Step::SetAside => {
+            if let Some(path) = blocking(local, Local::set_replica_aside).await? {
+                tracing::warn!(
+                    path = %path.display(),
+                    "the replica holds what the bucket has lost and gone on without: it was set \
+                     aside"
+                );
+            }
+            Ok(None)
         }
     }
 }

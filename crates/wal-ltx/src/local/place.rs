@@ -25,6 +25,9 @@ impl Local {
     /// Puts the data in its place for a leadership of `epoch`: kept, swapped for the replica, or
     /// created; in WAL mode; owned by who must write it; stamped. The backend is stopped.
     ///
+    /// What was the replica is all in the bucket until [`Local::open_for_writes`]: a leadership
+    /// that ends before it gives the file back as the replica.
+    ///
     /// Calling it again after an error goes on where it stopped.
     ///
     /// # Errors
@@ -42,7 +45,11 @@ impl Local {
         let at = self.paths.data.clone();
         let placed = match placing(verdict, data.present(), replica, epoch) {
             Placing::Keep => self.keep(epoch)?,
-            Placing::Done => Placed { position: None, set_aside: None },
+            Placing::Done => {
+                let txid = self.stamp()?.and_then(|stamp| stamp.clean_txid);
+                let position = txid.map(|txid| Position::new(epoch, txid));
+                Placed { position, set_aside: None }
+            }
             Placing::Swap { aside } => self.swap(aside, replica, epoch)?,
             Placing::Create => self.create(epoch)?,
             Placing::NothingToKeep => return Err(LocalError::NoData { path: at }),
@@ -84,7 +91,7 @@ impl Local {
         steps.push(self.sync());
         let (from, to) = (self.paths.replica.clone(), self.paths.data.clone());
         steps.push(Step::Replace { from, to });
-        steps.push(self.stamp_step(epoch)?);
+        steps.push(self.stamp_step(epoch, replica.map(|replica| replica.txid))?);
         steps.push(self.sync());
         self.perform(&steps)?;
         Ok(Placed { position: replica, set_aside })
@@ -98,7 +105,7 @@ impl Local {
         steps.extend(leftovers(&self.paths.data));
         steps.push(self.sync());
         steps.push(Step::Replace { from: new, to: self.paths.data.clone() });
-        steps.push(self.stamp_step(epoch)?);
+        steps.push(self.stamp_step(epoch, None)?);
         steps.push(self.sync());
         self.perform(&steps)?;
         Ok(Placed { position: None, set_aside })
@@ -116,8 +123,19 @@ impl Local {
         }
     }
 
-    fn stamp_step(&self, epoch: Epoch) -> Result<Step, LocalError> {
-        moves::write(&self.record("stamp.json"), &Stamp { epoch, clean_txid: None })
+    fn stamp_step(&self, epoch: Epoch, clean_txid: Option<Txid>) -> Result<Step, LocalError> {
+        moves::write(&self.record("stamp.json"), &Stamp { epoch, clean_txid })
+    }
+
+    /// Notes that the data file is about to be written to under `epoch`: from now on it may hold
+    /// what the bucket does not. Before the backend starts.
+    ///
+    /// # Errors
+    /// [`LocalError::Io`].
+    pub fn open_for_writes(&self, epoch: Epoch) -> Result<(), LocalError> {
+        let _turn = self.turn();
+        self.finish_moves()?;
+        disk::write_record(&self.record("stamp.json"), &Stamp { epoch, clean_txid: None })
     }
 
     /// The steps that move the data file and what belongs to it away, and where to; none when

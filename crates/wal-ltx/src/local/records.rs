@@ -3,7 +3,7 @@
 use ccm_types::{Epoch, Position, Txid};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::ReplicaState;
+use crate::plan::{ReplicaAt, ReplicaState};
 
 /// Under which epoch the data file was served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,11 +27,18 @@ pub(crate) struct PositionRecord {
     pub(crate) page_size: u32,
     /// Size in pages.
     pub(crate) pages: u32,
+    /// The commit time of the last transaction; see [`ReplicaAt::timestamp_ms`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timestamp_ms: Option<i64>,
 }
 
 impl PositionRecord {
     pub(crate) fn position(self) -> Position {
         Position::new(self.epoch, self.txid)
+    }
+
+    fn at(self) -> ReplicaAt {
+        ReplicaAt { position: self.position(), timestamp_ms: self.timestamp_ms }
     }
 
     fn len(self) -> u64 {
@@ -73,8 +80,8 @@ impl Replica {
     pub(crate) fn state(self) -> ReplicaState {
         match self {
             Self::None => ReplicaState::None,
-            Self::At(record) => ReplicaState::At(record.position()),
-            Self::Torn { from, to } => ReplicaState::Torn { from: from.position(), to },
+            Self::At(record) => ReplicaState::At(record.at()),
+            Self::Torn { from, to } => ReplicaState::Torn { from: from.at(), to },
         }
     }
 }

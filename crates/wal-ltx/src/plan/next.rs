@@ -5,18 +5,56 @@ use ccm_types::{Position, Txid};
 use super::{PlanError, restore_plan};
 use crate::store::{LtxInfo, LtxName};
 
+/// Where a replica is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplicaAt {
+    /// The last transaction that it contains.
+    pub position: Position,
+    /// The commit time of that transaction as its file said, milliseconds since the Unix epoch.
+    /// With the position it tells one transaction from another that a bucket which has lost data
+    /// has given the same number. `None` when it is not known.
+    pub timestamp_ms: Option<i64>,
+}
+
+impl ReplicaAt {
+    /// Whether `file` ends with the replica's last transaction. A stock Litestream's files tell
+    /// nothing.
+    fn is_end_of(self, file: &LtxInfo) -> bool {
+        match (self.timestamp_ms, file.epoch) {
+            (_, None) => true,
+            (Some(timestamp_ms), Some(_)) => timestamp_ms == file.timestamp_ms,
+            // The epoch of whoever has last served it: its last transaction may be older.
+            (None, Some(epoch)) => epoch <= self.position.epoch,
+        }
+    }
+
+    /// Whether the bucket has gone on without the replica: it has another transaction under the
+    /// same number, or ends earlier and was written later.
+    fn is_forked_from(self, files: &[LtxInfo]) -> bool {
+        let txid = self.position.txid;
+        if tip(files) < txid {
+            return files.iter().any(|file| {
+                file.epoch > Some(self.position.epoch)
+                    || self.timestamp_ms.is_some_and(|mine| file.timestamp_ms > mine)
+            });
+        }
+        let mut same = files.iter().filter(|file| file.name.max == txid).peekable();
+        same.peek().is_some() && !same.any(|file| self.is_end_of(file))
+    }
+}
+
 /// What a replica is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicaState {
     /// Not there, or not to be relied on.
     None,
-    /// A valid database at this position.
-    At(Position),
+    /// A valid database.
+    At(ReplicaAt),
     /// Between two positions: no database, but any files that lead from `from` to `to` or
     /// further make it one, because they contain whole pages.
     Torn {
-        /// The position before.
-        from: Position,
+        /// Where it was before.
+        from: ReplicaAt,
         /// Pages up to this transaction may be there.
         to: Txid,
     },
@@ -31,6 +69,8 @@ pub enum Next {
     Apply(Vec<LtxName>),
     /// Begin again with this whole database, then go on.
     Rebuild(LtxName),
+    /// The replica has what the bucket has gone on without: it is set aside, and another begun.
+    SetAside(ReplicaAt),
     /// Nothing can be done now.
     Stuck(Stuck),
 }
@@ -66,8 +106,11 @@ pub fn next(files: &[LtxInfo], replica: ReplicaState) -> Next {
     let tip = tip(files);
     match replica {
         ReplicaState::None => begin(files),
-        ReplicaState::At(at) if at.txid > tip => Next::Stuck(Stuck::Ahead { at, tip }),
-        ReplicaState::At(at) => match restore_plan(files, at.txid, None) {
+        ReplicaState::At(at) if at.is_forked_from(files) => Next::SetAside(at),
+        ReplicaState::At(ReplicaAt { position: at, .. }) if at.txid > tip => {
+            Next::Stuck(Stuck::Ahead { at, tip })
+        }
+        ReplicaState::At(at) => match restore_plan(files, at.position.txid, None) {
             Ok(plan) if plan.is_empty() => Next::Done,
             Ok(plan) => Next::Apply(plan),
             Err(PlanError::NeedsSnapshot { .. }) => begin(files),
@@ -75,7 +118,8 @@ pub fn next(files: &[LtxInfo], replica: ReplicaState) -> Next {
                 Next::Stuck(Stuck::Hole(hole))
             }
         },
-        ReplicaState::Torn { from, to } => match restore_plan(files, from.txid, None) {
+        ReplicaState::Torn { from, .. } if from.is_forked_from(files) => begin(files),
+        ReplicaState::Torn { from, to } => match restore_plan(files, from.position.txid, None) {
             Ok(plan) if plan.last().is_some_and(|last| last.max >= to) => Next::Apply(plan),
             Ok(_) | Err(_) => begin(files),
         },
@@ -138,8 +182,9 @@ mod tests {
         names.iter().map(info).collect()
     }
 
-    fn position(txid: u64) -> Position {
-        Position::new(Epoch::new(1), Txid::new(txid))
+    fn position(txid: u64) -> ReplicaAt {
+        let position = Position::new(Epoch::new(1), Txid::new(txid));
+        ReplicaAt { position, timestamp_ms: None }
     }
 
     #[test]
@@ -148,7 +193,7 @@ mod tests {
         let torn = |from, to| ReplicaState::Torn { from: position(from), to: Txid::new(to) };
         let apply = |names: &[LtxName]| Next::Apply(names.to_vec());
         let gap = |n| Next::Stuck(Stuck::Hole(PlanError::Gap { missing: Txid::new(n) }));
-        let ahead = |at, tip| Next::Stuck(Stuck::Ahead { at: position(at), tip: Txid::new(tip) });
+        let ahead = |at, tip| Next::Stuck(Stuck::Ahead { at: position(at).position, tip: Txid::new(tip) });
         let (s4, l5, l6, l7) = (name(9, 1, 4), name(0, 5, 5), name(0, 6, 6), name(0, 7, 7));
         let cases: &[(&[LtxName], ReplicaState, Next)] = &[
             (&[], ReplicaState::None, Next::Done),
@@ -170,6 +215,47 @@ mod tests {
         for (names, replica, expected) in cases {
             assert_eq!(next(&files(names), *replica), *expected, "{names:?} {replica:?}");
         }
+    }
+
+    #[test]
+    fn a_replica_of_another_history_is_set_aside() {
+        let info = |level, min, max, epoch, timestamp_ms| LtxInfo {
+            name: name(level, min, max),
+            size: 100,
+            timestamp_ms,
+            epoch: Some(Epoch::new(epoch)),
+        };
+        let at = |epoch, txid, timestamp_ms| ReplicaAt {
+            position: Position::new(Epoch::new(epoch), Txid::new(txid)),
+            timestamp_ms,
+        };
+        let files = [
+            info(0, 1, 4, 1, 400),
+            info(0, 5, 5, 1, 500),
+            info(0, 6, 6, 2, 600),
+            info(9, 1, 6, 2, 600),
+        ];
+        let cases = [
+            (at(1, 5, Some(500)), false),
+            (at(1, 5, Some(501)), true),
+            (at(1, 5, None), false),
+            (at(2, 5, None), false),
+            (at(1, 6, None), true),
+            (at(2, 6, Some(600)), false),
+            // Nothing ends there: nothing can be said.
+            (at(1, 3, Some(1)), false),
+            // The bucket ends earlier: in a later epoch, later, or not.
+            (at(1, 9, Some(900)), true),
+            (at(2, 9, Some(590)), true),
+            (at(2, 9, Some(900)), false),
+            (at(2, 9, None), false),
+        ];
+        for (replica, forked) in cases {
+            assert_eq!(replica.is_forked_from(&files), forked, "{replica:?}");
+            let aside = next(&files, ReplicaState::At(replica)) == Next::SetAside(replica);
+            assert_eq!(aside, forked, "{replica:?}");
+        }
+        assert!(!at(1, 9, Some(900)).is_forked_from(&[]), "an empty bucket has not gone on");
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub fn placing(
         Present::Missing => None,
         Present::Database(stamp) => stamp,
     };
-    let done = stamp.is_some_and(|stamp| stamp.epoch == epoch && stamp.clean_txid.is_none());
+    let done = stamp.is_some_and(|stamp| stamp.epoch == epoch);
     match (verdict, present) {
         (Verdict::Keep, Present::Missing) => Placing::NothingToKeep,
         (Verdict::Keep, Present::Database(_)) => Placing::Keep,

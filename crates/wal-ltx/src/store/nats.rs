@@ -9,9 +9,9 @@ mod list;
 mod open;
 mod put;
 mod watch;
+mod written;
 
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use api::Api;
 use layout::Layout;
 use list::Listing;
 use watch::WatchSlot;
+use written::Written;
 
 /// Which bucket, and how to create it.
 #[derive(Debug, Clone)]
@@ -62,8 +63,8 @@ struct Bucket {
     never_expires: bool,
     /// One guarded publish at a time.
     guarded: Semaphore,
-    /// The highest stream sequence that this node has been given.
-    seen: AtomicU64,
+    /// The stream sequence of the last write of this node.
+    written: Written,
     listing: Mutex<Option<Arc<Listing>>>,
 }
 
@@ -121,6 +122,10 @@ impl LtxStore for NatsStore {
 
     async fn delete(&self, fence: Fence, name: LtxName) -> Result<(), StoreError> {
         self.bucket.delete(fence, name).await
+    }
+
+    fn losses(&self) -> u64 {
+        self.bucket.written.losses()
     }
 
     async fn changed(&self, at_most: Duration) {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use ccm_role::Outcome;
 use ccm_types::{Epoch, Txid};
+use ccm_wal_ltx::local::Stamp;
 use ccm_wal_ltx::plan::{self, Resume};
 use ccm_wal_ltx::store::{Level, LtxInfo};
 
@@ -64,10 +65,12 @@ impl World {
             self.files_done(host, Outcome::Permanent(why));
             return;
         };
+        let timestamps = files.iter().filter(|f| f.name.max == tip).map(|f| f.timestamp_ms);
+        let durable_ms = timestamps.min().unwrap_or(0);
         let header = last.map(|object| &object.header);
         let resume = plan::resume(data.wal_start(), data.wal_len(), header, at_base);
         let frames = data.wal.as_ref().map_or(0, |wal| wal.frames.len());
-        let mut capture = Capture::new(tip, data.wal_start(), data.content());
+        let mut capture = Capture::new(tip, data.wal_start(), data.content(), durable_ms);
         match resume {
             Resume::AtBase => {
                 capture.sealed = true;
@@ -82,6 +85,14 @@ impl World {
             }
             Resume::After(_) | Resume::Whole => capture.broken = true,
         }
+        capture.starts_at();
+        // From here on the file may hold what the bucket does not.
+        let fence = self.lane_of(host).and_then(|lane| lane.fence);
+        if let Some(fence) = fence {
+            self.hosts[host].disk.stamp = Some(Stamp { epoch: fence.epoch, clean_txid: None });
+        }
+        let losses = self.lane_of(host).map_or(0, |lane| lane.losses);
+        capture.losses = losses;
         let now = self.local(host);
         let interval = crate::capture::SNAPSHOT_EVERY;
         capture.snapshot_at = if snapshot { now + interval } else { now };

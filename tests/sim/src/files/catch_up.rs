@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ccm_role::Outcome;
 use ccm_types::{Epoch, Position};
-use ccm_wal_ltx::plan::{self, Next};
+use ccm_wal_ltx::plan::{self, Next, Stuck};
 use ccm_wal_ltx::store::LtxInfo;
 
 use super::{Stage, nothing};
@@ -43,11 +43,6 @@ impl World {
             self.catch_again(host);
             return;
         };
-        if files.is_empty() {
-            let why = String::from("the bucket is empty");
-            self.files_done(host, Outcome::Permanent(why));
-            return;
-        }
         self.catch_next(host, files);
     }
 
@@ -65,9 +60,18 @@ impl World {
                 self.files_done(host, outcome);
                 return;
             }
+            // What the replica has and the bucket lost is the newest data there is.
+            Next::Stuck(Stuck::Ahead { at, .. }) => {
+                self.files_done(host, Outcome::At(at));
+                return;
+            }
             Next::Stuck(stuck) => {
                 self.files_done(host, Outcome::Permanent(stuck.to_string()));
                 return;
+            }
+            Next::SetAside(_) => {
+                self.set_replica_aside(host);
+                return self.catch_next(host, files);
             }
             Next::Apply(names) => plan::batch(&files, &names, BATCH_FILES, BATCH_BYTES)
                 .into_iter()
@@ -108,14 +112,17 @@ impl World {
         let Some(last) = objects.last() else { return };
         self.check_applied(host, objects);
         let epoch = last.info.epoch.unwrap_or(Epoch::NONE);
+        let old = self.hosts[host].disk.replica.as_ref().map_or(Epoch::NONE, |r| r.at.epoch);
+        let epoch = if last.from.is_none() { epoch } else { epoch.max(old) };
         let at = Position::new(epoch, last.info.name.max);
+        let timestamp_ms = Some(last.info.timestamp_ms);
         let torn = self.hosts[host]
             .disk
             .replica
             .as_ref()
             .and_then(|replica| replica.torn)
             .filter(|to| *to > at.txid && objects[0].from.is_some());
-        self.hosts[host].disk.replica = Some(Replica { content: last.to, at, torn });
+        self.hosts[host].disk.replica = Some(Replica { content: last.to, at, timestamp_ms, torn });
         self.say(host, || format!("the replica is at {at}: {}", last.to));
     }
 }

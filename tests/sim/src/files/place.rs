@@ -41,13 +41,17 @@ impl World {
         let disk = &self.hosts[host].disk;
         let placing = plan::placing(verdict, disk.present(), disk.replica_at(), epoch);
         let mut base = None;
+        let mut clean_txid = None;
         match placing {
-            Placing::Keep | Placing::Done => {}
+            Placing::Done => base = disk.stamp.and_then(|stamp| stamp.clean_txid),
+            Placing::Keep => {}
             Placing::Swap { aside } => {
                 let Some(replica) = self.hosts[host].disk.replica.take() else {
                     return Outcome::Permanent(String::from("no replica"));
                 };
                 base = Some(replica.at.txid);
+                clean_txid = base;
+                self.check_newest(host, replica.content);
                 self.leave_data(host, aside, replica.content);
                 self.hosts[host].disk.data = Some(Data::of(replica.content));
             }
@@ -59,7 +63,7 @@ impl World {
             }
         }
         if placing != Placing::Done {
-            self.hosts[host].disk.stamp = Some(Stamp { epoch, clean_txid: None });
+            self.hosts[host].disk.stamp = Some(Stamp { epoch, clean_txid });
         }
         if let Some(lane) = self.lane_of(host) {
             lane.base = base;
@@ -95,10 +99,23 @@ impl World {
             return Outcome::Permanent(String::from("no data file"));
         };
         disk.stamp = None;
-        disk.replica = Some(Replica { content: data.content(), at, torn: None });
+        let old = disk.replica.take().map(|replica| replica.content);
+        disk.replica = Some(Replica { content: data.content(), at, timestamp_ms: None, torn: None });
         self.say(host, || format!("the data file is the replica at {at}: {}", data.content()));
         self.check_retired(host, at, data.content());
+        if let Some(old) = old {
+            self.check_replaced(host, old, data.content());
+        }
         Outcome::Ok
+    }
+
+    /// The replica gets another name.
+    pub(crate) fn set_replica_aside(&mut self, host: HostId) {
+        let disk = &mut self.hosts[host].disk;
+        if let Some(replica) = disk.replica.take() {
+            disk.aside.push(replica.content);
+            self.say(host, || format!("the replica is set aside: {}", replica.content));
+        }
     }
 
     /// The data file gets another name.

@@ -1,8 +1,10 @@
-//! **Nothing newer is overwritten** (P5, P6): a data file makes room only for data that has all
-//! of it, is set aside otherwise, and becomes the replica only when the bucket has exactly what
-//! it has. A replica is replaced only by what has all of it.
+//! **The newest data wins and nothing newer is overwritten** (P5, P6): a data file of the last
+//! leadership makes room only for data that has all of it; an older one too, or it is set aside;
+//! it becomes the replica only when the bucket has exactly what it has. A replica is replaced
+//! only by what has all of it.
 //!
-//! This holds whatever NATS has lost.
+//! This holds whatever NATS has lost, but for the first: when the bucket has forgotten an epoch
+//! the data file of that epoch still wins where it is, and nobody knows of it elsewhere.
 
 use ccm_types::Position;
 
@@ -11,6 +13,17 @@ use crate::scenario::HostId;
 use crate::world::World;
 
 impl World {
+    /// A data file makes room.
+    pub(crate) fn check_newest(&mut self, host: HostId, next: Version) {
+        let disk = &self.hosts[host].disk;
+        let (Some(data), Some(stamp)) = (&disk.data, disk.stamp) else { return };
+        let (old, last) = (data.content(), stamp.epoch >= self.checks.placed);
+        if last && !self.is_prefix(next, old) && !self.scenario.loses_objects() {
+            let words = format!("host {host} leaves {old} of the last epoch {} for {next}", stamp.epoch);
+            self.violated("newest_data", words);
+        }
+    }
+
     /// A data file is replaced without being set aside.
     pub(crate) fn check_overwritten(&mut self, host: HostId, old: Version, new: Version) {
         if !self.is_prefix(new, old) {
@@ -20,7 +33,7 @@ impl World {
     }
 
     /// A replica has become something else.
-    pub(super) fn check_replaced(&mut self, host: HostId, old: Version, new: Version) {
+    pub(crate) fn check_replaced(&mut self, host: HostId, old: Version, new: Version) {
         if !self.is_prefix(new, old) {
             let words = format!("the replica of host {host} goes from {old} to {new}");
             self.violated("newest_data", words);

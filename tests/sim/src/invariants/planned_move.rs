@@ -7,6 +7,7 @@ use ccm_role::Phase;
 use ccm_types::{Epoch, Position, Txid};
 
 use crate::content::Version;
+use crate::mutant::Mutant;
 use crate::scenario::HostId;
 use crate::world::World;
 
@@ -32,7 +33,9 @@ impl World {
     pub(crate) fn check_release(&mut self, host: HostId, txid: Txid) {
         let Some(daemon) = &self.hosts[host].daemon else { return };
         let status = daemon.machine.status();
-        let planned = status.phase == Phase::Demoting && (txid > Txid::ZERO || self.mutant.is_some());
+        // A flush that has failed for good releases at no position.
+        let broken = self.mutant == Some(Mutant::ReleaseBeforeFlush);
+        let planned = status.phase == Phase::Demoting && (txid > Txid::ZERO || broken);
         if let Some(epoch) = status.epoch.filter(|_| planned) {
             self.checks.planned = Some((host, epoch));
         }

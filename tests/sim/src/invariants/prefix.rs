@@ -37,6 +37,10 @@ impl World {
         let Some(daemon) = &self.hosts[host].daemon else { return };
         let Running::Capturing(capture) = &daemon.files.running else { return };
         let at = capture.durable_at();
+        if self.versions.contains(self.checks.durable, at) {
+            // An upload that was stored long ago and is answered now.
+            return;
+        }
         if !self.versions.contains(at, self.checks.durable) && !self.scenario.loses_objects() {
             let words = format!("the bucket goes from {} to {at}", self.checks.durable);
             self.violated("prefix", words);
@@ -48,6 +52,11 @@ impl World {
     pub(crate) fn check_placed(&mut self, host: HostId, epoch: Epoch) {
         let Some(data) = &self.hosts[host].disk.data else { return };
         let content = data.content();
+        if epoch < self.checks.fenced {
+            // For a leadership that is over meanwhile: it will not be served.
+            return;
+        }
+        self.checks.placed = self.checks.placed.max(epoch);
         self.check_planned(host, epoch, content);
         let durable = self.checks.durable;
         if !self.versions.contains(content, durable) && !self.scenario.loses_objects() {

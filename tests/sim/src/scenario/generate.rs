@@ -15,15 +15,22 @@ impl Scenario {
         let nodes = nodes.unwrap_or([2, 2, 3, 3, 3, 4, 5][random.index(7)]);
         let twin = random.one_in(16);
         let hosts = nodes + usize::from(twin);
-        let mut generator = Generator { hosts, lies: random.one_in(8), random };
+        let mut generator = Generator { hosts, lies: random.one_in(8), last: None, random };
         let calm_at = generator.random.between(6, 45) * S;
         let count = generator.random.between(1, FAULTS_MAX);
-        let mut faults: Vec<(Time, Fault)> = (0..count)
-            .map(|_| {
-                let at = generator.random.between(0, calm_at / MS) * MS;
-                (at, generator.fault())
-            })
-            .collect();
+        let mut faults: Vec<(Time, Fault)> = Vec::new();
+        for _ in 0..count {
+            let near = faults.last().map(|(at, _)| *at).filter(|_| generator.random.one_in(2));
+            let at = match near {
+                Some(near) => near + generator.random.between(0, 4000) * MS,
+                None => generator.random.between(0, calm_at / MS) * MS,
+            };
+            let fault = generator.fault(near.is_some());
+            faults.push((at.min(calm_at), fault));
+        }
+        if generator.random.one_in(6) {
+            faults.extend(generator.slow_death(calm_at));
+        }
         faults.sort_by_key(|(at, _)| *at);
         let full_sync = generator.random.one_in(2);
         Self { about: String::new(), seed, nodes, twin, full_sync, calm_at, faults }
@@ -34,12 +41,31 @@ struct Generator {
     hosts: usize,
     /// NATS and clocks may break their word.
     lies: bool,
+    /// The host of the last fault: what goes wrong together often does so in one place.
+    last: Option<HostId>,
     random: Random,
 }
 
 impl Generator {
-    fn host(&mut self) -> HostId {
-        self.random.index(self.hosts)
+    fn host(&mut self, near: bool) -> HostId {
+        let host = match self.last.filter(|_| near && !self.random.one_in(3)) {
+            Some(host) => host,
+            None => self.random.index(self.hosts),
+        };
+        self.last = Some(host);
+        host
+    }
+
+    /// A host whose last renewal is answered late, whose backend does not want to go.
+    fn slow_death(&mut self, calm_at: Time) -> [(Time, Fault); 3] {
+        let host = self.host(false);
+        let at = self.random.between(3000, calm_at.max(4 * S) / MS) * MS;
+        let cut = self.random.between(0, 8000) * MS;
+        [
+            (at, Fault::BackendStays(host, 30 * S)),
+            (at, Fault::Slow(host, 9 * S)),
+            (at + cut, Fault::Cut(host, self.random.between(12_000, 25_000) * MS)),
+        ]
     }
 
     /// Mostly about the length of a lease, sometimes much shorter or longer.
@@ -51,11 +77,11 @@ impl Generator {
         }
     }
 
-    fn fault(&mut self) -> Fault {
+    fn fault(&mut self, near: bool) -> Fault {
         if self.lies && self.random.one_in(3) {
             return self.lie();
         }
-        let (host, time) = (self.host(), self.time());
+        let (host, time) = (self.host(near), self.time());
         match self.random.below(28) {
             0 | 1 => Fault::Kill(host, time),
             2 | 3 => Fault::PowerCut(host, time),
@@ -81,7 +107,7 @@ impl Generator {
                 Fault::SetClock(host, by)
             }
             24 => {
-                let to = self.host();
+                let to = self.random.index(self.hosts);
                 let to = (to != host && self.random.one_in(2)).then_some(to);
                 Fault::Demote(host, to)
             }
@@ -103,7 +129,7 @@ impl Generator {
             0 | 1 => Fault::Forget { back: self.time(), lease, objects },
             2 => Fault::Empty { lease, objects },
             3 => Fault::Stale { behind: self.time(), time: self.time() },
-            _ => Fault::StopClock(self.host(), self.time()),
+            _ => Fault::StopClock(self.host(false), self.time()),
         }
     }
 }

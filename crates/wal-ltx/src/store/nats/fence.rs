@@ -1,8 +1,7 @@
 //! The fence: one message whose sequence every write names, so that the server refuses the
 //! writes of an earlier epoch.
 
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -77,7 +76,7 @@ impl Bucket {
             }
             match self.api.publish(&self.layout.fence(), headers, body.clone()).await {
                 Ok(token) => {
-                    self.seen.fetch_max(token, Ordering::Relaxed);
+                    self.written.note(token, Instant::now());
                     return Ok(Fence { epoch, token });
                 }
                 Err(failure)
@@ -120,7 +119,7 @@ impl Bucket {
             headers.insert(ROLLUP, "sub");
             match self.api.publish(subject, headers, payload.clone()).await {
                 Ok(sequence) => {
-                    self.seen.fetch_max(sequence, Ordering::Relaxed);
+                    self.written.note(sequence, Instant::now());
                     return Ok(sequence);
                 }
                 Err(failure) if failure.is(code::WRONG_LAST_SEQUENCE) => return fenced(),

@@ -7,8 +7,8 @@
 //! replica lacks from the leader.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
@@ -219,7 +219,7 @@ impl Bucket {
     /// The stream's state from a leader that has everything this node has written.
     async fn info(&self, query: serde_json::Value) -> Result<InfoReply, StoreError> {
         let operation = format!("STREAM.INFO.{}", self.layout.stream);
-        let seen = self.seen.load(Ordering::Relaxed);
+        let seen = self.written.expected(Instant::now());
         for _ in 0..LEADER_ATTEMPTS {
             let info: InfoReply = match self.api.call(&operation, &query).await {
                 Ok(info) => info,

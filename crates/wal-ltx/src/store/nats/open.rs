@@ -2,13 +2,13 @@
 //! of LTX files.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use super::written::Written;
 use super::api::{Api, code};
 use super::layout::Layout;
 use super::{Bucket, NatsStoreConfig};
@@ -77,7 +77,7 @@ impl Bucket {
             chunk_len,
             never_expires: false,
             guarded: Semaphore::new(1),
-            seen: AtomicU64::new(0),
+            written: Written::default(),
             listing: Mutex::new(None),
         };
         bucket.check_server(&info.version).await?;
