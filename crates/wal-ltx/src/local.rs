@@ -210,8 +210,11 @@ impl Local {
     /// # Errors
     /// Those of [`Local::data`].
     pub fn highest_epoch(&self) -> Result<Epoch, LocalError> {
-        let DataSummary { stamp, replica, .. } = self.summary()?;
-        Ok(stamp.max(replica).unwrap_or(Epoch::NONE))
+        let data = self.data()?;
+        let _turn = self.turn();
+        let record: Option<PositionRecord> = disk::read_record(&self.record("position.json"))?;
+        let replica = record.map(|record| record.epoch);
+        Ok(data.epoch().max(replica).unwrap_or(Epoch::NONE))
     }
 
     /// What the replica contains; `None` when there is none, or none that is a valid database.

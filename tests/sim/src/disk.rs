@@ -154,7 +154,8 @@ impl Disk {
 
     /// The highest epoch that the files know of.
     pub(crate) fn highest_epoch(&self) -> Epoch {
-        let DataSummary { stamp, replica, .. } = self.summary();
+        let stamp = self.stamp.map(|stamp| stamp.epoch);
+        let replica = self.replica.as_ref().map(|replica| replica.at.epoch);
         stamp.max(replica).unwrap_or(Epoch::NONE)
     }
 

@@ -36,7 +36,7 @@ impl World {
             Fault::Forget { back, lease, objects } => {
                 self.nats.forget(self.now.saturating_sub(back), lease, objects);
             }
-            Fault::Empty { lease, objects } => self.nats.empty(lease, objects),
+            Fault::Empty { lease, objects } => self.nats.empty(self.now, lease, objects),
             Fault::Stale { behind, .. } => {
                 self.nats.behind = behind;
                 self.nats.stale_until = until;

@@ -170,12 +170,13 @@ impl Nats {
     }
 
     /// Comes back empty.
-    pub(crate) fn empty(&mut self, lease: bool, objects: bool) {
+    pub(crate) fn empty(&mut self, now: Time, lease: bool, objects: bool) {
         if lease {
             self.key = Key::default();
         }
         if objects {
-            self.bucket = Bucket::default();
+            // Made anew, it counts from the time.
+            self.bucket = Bucket { last: now, ..Bucket::default() };
         }
     }
 }

@@ -175,6 +175,12 @@ impl Scenario {
         self.faults.iter().any(|(_, fault)| fault.loses_objects())
     }
 
+    /// Both at once: two primaries may hold the lease by right, and a bucket that has gone back
+    /// may give the fence of the one the sequence of the other's.
+    pub(crate) fn loses_everything(&self) -> bool {
+        self.loses_lease() && self.loses_objects()
+    }
+
     pub(crate) fn stops_clocks(&self) -> bool {
         self.faults.iter().any(|(_, fault)| fault.stops_clock())
     }

@@ -58,7 +58,8 @@ pub fn settle(
 
 /// Whether a later leadership has gone on without the data file of `epoch`.
 ///
-/// A fence that this node has moved itself proves nothing: it may be about to serve the file.
+/// A fence that this node has moved itself proves nothing: it may be about to serve the file. One
+/// of the same epoch and another node is of a bucket that has forgotten the epoch of the file.
 fn is_outdated(
     fence: Option<&FenceRecord>,
     node: &NodeId,
@@ -66,7 +67,8 @@ fn is_outdated(
     files: &[LtxInfo],
 ) -> bool {
     match fence {
-        Some(fence) if fence.epoch <= epoch => false,
+        Some(fence) if fence.epoch < epoch => false,
+        Some(fence) if fence.epoch == epoch => fence.node != *node,
         Some(fence) if fence.node == *node => files.iter().any(|f| f.epoch > Some(epoch)),
         Some(_) => true,
         None => false,

@@ -2,7 +2,7 @@
 //! of LTX files.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -56,6 +56,12 @@ struct StreamConfig {
     allow_rollup_hdrs: bool,
     #[serde(default)]
     allow_msg_ttl: bool,
+}
+
+/// Microseconds since the Unix epoch: more than any stream has counted to that was made before.
+fn first_sequence() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(1)
 }
 
 impl Bucket {
@@ -139,6 +145,9 @@ impl Bucket {
             "max_age": u64::try_from(max_age.as_nanos()).unwrap_or(u64::MAX),
             "allow_rollup_hdrs": true,
             "allow_direct": true,
+            // A bucket that was lost and is made anew gives no sequence twice: the token of an
+            // earlier fence must never fit by chance.
+            "first_seq": first_sequence(),
             // The fence outlives the age limit by a lifetime of its own.
             "allow_msg_ttl": max_age > Duration::ZERO,
         });
