@@ -143,6 +143,11 @@ impl Machine {
     /// A lease that waits for a node that can use it is used, or given back.
     pub(crate) fn use_pending(&mut self, now: Monotonic) {
         let Some(lease) = self.pending else { return };
+        if matches!(self.state, State::Hurrying { .. }) {
+            // Something may still run: the lease is not given away, it runs out.
+            self.pending = None;
+            return;
+        }
         let phase = self.state.phase();
         match phase {
             Phase::Passive => {
