@@ -238,7 +238,8 @@ mod tests {
     use super::*;
 
     fn check(address: &str, prefix_len: u8) -> Result<VipConfig, ConfigError> {
-        VipConfig::new(address.parse().unwrap(), prefix_len, "eth0")
+        let address = address.parse();
+        VipConfig::new(address.unwrap_or_else(|e| panic!("{e}")), prefix_len, "eth0")
     }
 
     #[test]

@@ -24,8 +24,8 @@ impl Datagrams {
         Ok(buffer.get(..length).unwrap_or_default())
     }
 
-    /// Sends one, or fails at once.
-    pub(crate) fn send(&self, datagram: &[u8]) -> io::Result<()> {
-        self.0.try_send(datagram).map(drop)
+    /// Sends one. Cancel safe.
+    pub(crate) async fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        self.0.send(datagram).await.map(drop)
     }
 }

@@ -58,8 +58,8 @@ impl Ear {
     }
 
     /// Asks on the interface.
-    pub(crate) fn ask(&self, frame: &[u8]) -> io::Result<()> {
-        self.socket.send(frame)
+    pub(crate) async fn ask(&self, frame: &[u8]) -> io::Result<()> {
+        self.socket.send(frame).await
     }
 
     /// The next claim, our own included where the link echoes. Cancel safe.

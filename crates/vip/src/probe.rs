@@ -45,8 +45,11 @@ pub(crate) async fn probe(
         let ear = Ear::open(link, config.address())?;
         let question = frame::probe(mac, config.address());
         for _ in 0..QUESTIONS {
-            ear.ask(&question)?;
-            if let Ok(answer) = timeout(ANSWER_WITHIN, other(&ear, own)).await {
+            let answer = async {
+                ear.ask(&question).await?;
+                other(&ear, own).await
+            };
+            if let Ok(answer) = timeout(ANSWER_WITHIN, answer).await {
                 return Ok(Probe::Held { mac: answer? });
             }
         }

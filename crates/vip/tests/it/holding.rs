@@ -1,0 +1,107 @@
+//! Holding an address against others.
+
+use std::time::Duration;
+
+use ccm_vip::{VipEvent, VipEvents};
+use tokio::time::interval;
+
+use crate::lab::{FOUR, PEER_MAC, SIX, Wire, announces, arp, event, in_lab, vip};
+
+/// Says `claim` until the conflict is told: the ear opens soon after the taking.
+async fn told_of_conflict(wire: &Wire, claim: &[u8], events: &mut VipEvents) {
+    let claiming = async {
+        let mut pause = interval(Duration::from_millis(20));
+        loop {
+            pause.tick().await;
+            wire.say(claim);
+        }
+    };
+    tokio::select! {
+        before = event(events, &VipEvent::Conflict { mac: PEER_MAC }) => assert_eq!(before, []),
+        () = claiming => {}
+    }
+}
+
+#[test]
+fn an_address_that_somebody_removes_is_put_back() {
+    for address in [FOUR, SIX] {
+        in_lab(async |lab| {
+            let vip = vip(address);
+            let mut events = vip.watch();
+            vip.acquire(false).await.unwrap();
+            // Again and again, also before the pause is over.
+            for _ in 0..3 {
+                lab.ip(&format!("address delete {}/{} dev eth0", address.0, address.1));
+                assert_eq!(event(&mut events, &VipEvent::Lost).await, []);
+                assert_eq!(event(&mut events, &VipEvent::Back).await, []);
+                assert!(lab.has(address));
+            }
+        });
+    }
+}
+
+#[test]
+fn what_was_put_back_is_announced() {
+    in_lab(async |lab| {
+        let vip = vip(FOUR);
+        let mut events = vip.watch();
+        vip.acquire(false).await.unwrap();
+        lab.ip("address flush dev eth0");
+        event(&mut events, &VipEvent::Lost).await;
+        let wire = lab.peer_wire();
+        wire.hear("an announcement", |frame| announces(frame, 1)).await;
+        assert!(lab.has(FOUR));
+    });
+}
+
+#[test]
+fn another_host_that_claims_it_is_told_and_answered() {
+    in_lab(async |lab| {
+        let vip = vip(FOUR);
+        let mut events = vip.watch();
+        vip.acquire(false).await.unwrap();
+        let wire = lab.peer_wire();
+        // Those that ask do not claim.
+        wire.say(&arp(1, [0; 4]));
+        wire.say(&arp(1, [10, 0, 1, 2]));
+        told_of_conflict(&wire, &arp(2, [10, 0, 1, 100]), &mut events).await;
+        wire.hear("the answer", |frame| announces(frame, 2)).await;
+    });
+}
+
+#[test]
+fn two_hosts_that_both_hold_it_tell_each_other_and_do_not_shout() {
+    in_lab(async |lab| {
+        let vip = vip(SIX);
+        let mut events = vip.watch();
+        lab.peer_ip("address add 2001:db8::10/64 dev eth1 nodad");
+        lab.peer_ip("address add 2001:db8::2/64 dev eth1 nodad");
+        vip.acquire(true).await.unwrap();
+        let wire = lab.peer_wire();
+        let mut advertisement =
+            wire.hear("our own announcement", |frame| frame.len() == 86 && frame[54] == 136).await;
+        // The neighbour says the same of itself.
+        advertisement[6..12].copy_from_slice(&PEER_MAC.octets());
+        advertisement[80..86].copy_from_slice(&PEER_MAC.octets());
+        told_of_conflict(&wire, &advertisement, &mut events).await;
+    });
+}
+
+#[test]
+fn a_new_release_and_a_new_taking_begin_afresh() {
+    in_lab(async |lab| {
+        let vip = vip(FOUR);
+        let mut events = vip.watch();
+        for _ in 0..3 {
+            vip.acquire(false).await.unwrap();
+            assert!(lab.has(FOUR));
+            vip.release().await.unwrap();
+            assert!(!lab.has(FOUR));
+        }
+        vip.acquire(false).await.unwrap();
+        lab.ip("address delete 10.0.1.100/24 dev eth0");
+        // None of our own doings was taken for somebody else's.
+        assert_eq!(event(&mut events, &VipEvent::Lost).await, []);
+        assert_eq!(event(&mut events, &VipEvent::Back).await, []);
+    });
+}
