@@ -12,13 +12,16 @@ use crate::frame::Claim;
 use crate::keeper::{Keeper, LOOK_EVERY, Step, View};
 use crate::kernel::{self, Sight};
 use crate::netlink::{Link, News};
-use crate::packet::{Ear, is_silent};
+use crate::packet::Ear;
 use crate::vip::{Hold, Shared, in_words};
 use crate::{Schedule, VipError, VipEvent};
 
 /// Between two conflicts that are told and answered: two hosts that both hold the address would
 /// otherwise answer each other without end.
 const CONFLICT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between two tries to hear claims: the kernel ends the hearing when an interface goes down.
+const EAR_PAUSE: Duration = Duration::from_millis(250);
 
 /// Looks in a row when each leads to another: one that sees the loss and one that sees it mended.
 const LOOKS_IN_A_ROW: u32 = 3;
@@ -53,6 +56,8 @@ struct Holder {
     plan: Option<(Instant, Peekable<Schedule>)>,
     /// Hears claims while the address is held, on the interface with this index.
     ear: Option<(u32, Ear)>,
+    /// After an ear has failed.
+    ear_not_before: Option<Instant>,
     conflict_not_before: Option<Instant>,
 }
 
@@ -65,45 +70,58 @@ pub(crate) async fn run(shared: Arc<Shared>, news: News, stop: CancellationToken
         link: None,
         plan: None,
         ear: None,
+        ear_not_before: None,
         conflict_not_before: None,
     };
     let mut news = Some(news);
+    let mut news_not_before = Instant::now();
     loop {
         holder.look().await;
         holder.announce_what_is_due().await;
         holder.listen();
+        // Not later for all the claims that come in between.
+        let at = holder.next_turn();
         loop {
-            match holder.wait(&mut news, &stop).await {
+            match holder.wait(at, &mut news, &stop).await {
                 Woken::Stop => return,
                 Woken::Look | Woken::News(Ok(())) => break,
                 Woken::News(Err(error)) => {
                     holder.shared.tell(VipEvent::Deaf { problem: error.to_string() });
                     news = None;
+                    news_not_before = Instant::now() + LOOK_EVERY;
                     break;
                 }
                 Woken::Claim(Ok(claim)) => holder.defend(claim).await,
                 Woken::Claim(Err(error)) => {
-                    if !is_silent(&error) {
-                        tracing::debug!(%error, "no claims are heard until the next look");
-                    }
+                    tracing::debug!(%error, again = ?EAR_PAUSE, "claims are not heard");
                     holder.ear = None;
+                    holder.ear_not_before = Some(Instant::now() + EAR_PAUSE);
                     break;
                 }
             }
         }
-        if news.is_none() {
+        if news.is_none() && news_not_before <= Instant::now() {
             news = News::open().ok();
         }
     }
 }
 
 impl Holder {
-    async fn wait(&mut self, news: &mut Option<News>, stop: &CancellationToken) -> Woken {
+    /// When to go on without having been woken.
+    fn next_turn(&mut self) -> Instant {
         let now = Instant::now();
-        let at = self.next_announcement().map_or_else(
-            || self.keeper.look_at(now),
-            |announce| announce.min(self.keeper.look_at(now)),
-        );
+        [self.next_announcement(), self.ear_not_before.filter(|at| *at > now)]
+            .into_iter()
+            .flatten()
+            .fold(self.keeper.look_at(now), Instant::min)
+    }
+
+    async fn wait(
+        &mut self,
+        at: Instant,
+        news: &mut Option<News>,
+        stop: &CancellationToken,
+    ) -> Woken {
         let config = &self.shared.config;
         let index = self.link.as_ref().map(|link| link.index);
         let changed = async {
@@ -251,19 +269,25 @@ impl Holder {
 
     /// Hears claims on the interface that it is now, while the address is held.
     fn listen(&mut self) {
-        let link = self.link.as_ref().filter(|link| link.speaks_from().is_some());
-        let Some(link) = link.filter(|_| self.hold.is_some()) else {
+        let hears = |link: &&Link| link.is_up() && link.speaks_from().is_some();
+        let link = self.link.as_ref().filter(hears).filter(|_| self.hold.is_some());
+        let Some(link) = link else {
             self.ear = None;
             return;
         };
         if self.ear.as_ref().is_some_and(|(index, _)| *index == link.index) {
             return;
         }
+        self.ear = None;
+        let now = Instant::now();
+        if self.ear_not_before.is_some_and(|at| now < at) {
+            return;
+        }
         match Ear::open(link, self.shared.config.address()) {
             Ok(ear) => self.ear = Some((link.index, ear)),
             Err(error) => {
-                self.ear = None;
-                tracing::debug!(%error, retry = ?LOOK_EVERY, "claims are not heard");
+                self.ear_not_before = Some(now + EAR_PAUSE);
+                tracing::debug!(%error, again = ?EAR_PAUSE, "claims are not heard");
             }
         }
     }
@@ -293,7 +317,7 @@ impl Holder {
 fn put_back(shared: &Shared) -> Result<(), VipError> {
     let mut intent = shared.intent();
     let Some(hold) = &mut intent.hold else { return Ok(()) };
-    kernel::add(&shared.config)?;
+    kernel::add(&shared.config, Some(hold.index))?;
     let link = kernel::look(&shared.config)?.link;
     hold.index = link.map_or(hold.index, |link| link.index);
     Ok(())

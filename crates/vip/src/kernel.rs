@@ -85,13 +85,20 @@ pub(crate) fn others(config: &VipConfig) -> Result<Vec<String>, VipError> {
 }
 
 /// Makes the interface have exactly the address with exactly the prefix, and sees that it does.
-pub(crate) fn add(config: &VipConfig) -> Result<Found, VipError> {
+/// Where the interface with the index `formerly` has it, which had the name when the address was
+/// added, it moves.
+pub(crate) fn add(config: &VipConfig, formerly: Option<u32>) -> Result<Found, VipError> {
     let added = asked(config, "add", |netlink, config| {
         let sight = look_with(netlink, config)?;
         let Some(link) = &sight.link else { return Err(Errno::NODEV.into()) };
         let right = |one: &&Address| one.prefix_len == config.prefix_len() && one.is_usable();
         let there = sight.here().any(|one| right(&one));
         let wrong: Vec<&Address> = sight.here().filter(|one| !right(one)).collect();
+        let left =
+            sight.found.iter().filter(|one| one.index != link.index && Some(one.index) == formerly);
+        for one in left {
+            remove_one(netlink, one, &mut Released::default())?;
+        }
         // To IPv6 it is one address whatever its prefix, so the wrong one goes first.
         for one in &wrong {
             remove_one(netlink, one, &mut Released::default())?;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::AnnounceConfig;
 
-/// Announcements between the first two intervals' worth of silence: a frame that is lost while
-/// the switch learns the port is made up for before anyone notices.
+/// Announcements soon after the first: where that one was lost, while a switch learned the port or
+/// a neighbour was busy, hardly anyone notices.
 const EARLY: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(500)];
 
 /// The moments of announcing: at once, twice soon after, then at the interval until the count is

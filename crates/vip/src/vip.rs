@@ -1,9 +1,11 @@
 //! The address as a daemon has it.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, broadcast};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -18,6 +20,10 @@ use crate::{
 /// How long the kernel may take for one step. It takes a fraction of a millisecond, unless it is
 /// busy with interfaces.
 const KERNEL_WITHIN: Duration = Duration::from_secs(3);
+
+/// Steps that may wait for the kernel at a time, those included that have been given up: each
+/// has a thread.
+const STEPS_MAX: usize = 8;
 
 /// How taking an address went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +61,8 @@ pub(crate) struct Shared {
     /// The intent has changed.
     pub(crate) changed: Notify,
     pub(crate) events: broadcast::Sender<VipEvent>,
+    /// [`STEPS_MAX`]
+    steps: Arc<Semaphore>,
 }
 
 /// What is wanted. Whoever adds, removes or announces has this locked, so nothing is added or
@@ -81,14 +89,17 @@ impl Vip {
     /// before is still there. Must be called on a runtime of tokio with I/O and time.
     ///
     /// # Errors
-    /// [`VipError::Kernel`] when the kernel gives no netlink socket.
+    /// [`VipError::Kernel`] when the kernel gives no netlink socket, or there is no runtime.
     pub fn open(config: VipConfig) -> Result<Self, VipError> {
-        let news = News::open().map_err(|source| VipError::refused("watch", &config, source))?;
+        let runtime = Handle::try_current().map_err(io::Error::other);
+        let news = runtime.and_then(|_| News::open());
+        let news = news.map_err(|source| VipError::refused("watch", &config, source))?;
         let shared = Arc::new(Shared {
             config,
             intent: Mutex::default(),
             changed: Notify::new(),
             events: broadcast::Sender::new(EVENTS_KEPT),
+            steps: Arc::new(Semaphore::new(STEPS_MAX)),
         });
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -108,6 +119,8 @@ impl Vip {
     ///
     /// With `insist`, it is taken whoever else has it: for a caller who knows that it is his, as
     /// the holder of a lease does. The conflict is then in [`Acquired`].
+    ///
+    /// When it is dropped while it waits, the address may be taken all the same: release it.
     ///
     /// # Errors
     /// [`VipError::HeldElsewhere`], [`VipError::OnOtherInterface`] without `insist`;
@@ -212,10 +225,18 @@ impl Shared {
         work: impl FnOnce(&Self) -> Result<T, VipError> + Send + 'static,
     ) -> Result<T, VipError> {
         let shared = Arc::clone(self);
-        let working = tokio::task::spawn_blocking(move || work(&shared));
+        let working = async {
+            let step = Arc::clone(&self.steps).acquire_owned().await.map_err(io::Error::other)?;
+            let working = tokio::task::spawn_blocking(move || {
+                let result = work(&shared);
+                drop(step);
+                result
+            });
+            Ok(working.await?)
+        };
         match timeout(KERNEL_WITHIN, working).await {
             Ok(Ok(result)) => result,
-            Ok(Err(ended)) => Err(VipError::refused(doing, &self.config, ended.into())),
+            Ok(Err(ended)) => Err(VipError::refused(doing, &self.config, ended)),
             Err(_elapsed) => Err(VipError::TimedOut {
                 doing,
                 address: self.config.address(),
@@ -232,7 +253,8 @@ impl Shared {
             let (address, interface) = (config.address(), String::from(config.interface()));
             return Err(VipError::Overtaken { address, interface });
         }
-        let found = kernel::add(config)?;
+        let formerly = intent.hold.map(|hold| hold.index);
+        let found = kernel::add(config, formerly)?;
         let sight = kernel::look(config)?;
         let link = sight.link.as_ref().ok_or_else(|| VipError::no_interface("add", config))?;
         intent.hold = Some(Hold { index: link.index, since: Instant::now() });

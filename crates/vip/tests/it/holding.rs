@@ -1,6 +1,6 @@
 //! Holding an address against others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ccm_vip::{VipEvent, VipEvents};
 use tokio::time::interval;
@@ -70,20 +70,38 @@ fn another_host_that_claims_it_is_told_and_answered() {
 }
 
 #[test]
-fn two_hosts_that_both_hold_it_tell_each_other_and_do_not_shout() {
+fn a_claim_by_neighbour_discovery_is_told() {
     in_lab(async |lab| {
         let vip = vip(SIX);
         let mut events = vip.watch();
-        lab.peer_ip("address add 2001:db8::10/64 dev eth1 nodad");
-        lab.peer_ip("address add 2001:db8::2/64 dev eth1 nodad");
-        vip.acquire(true).await.unwrap();
         let wire = lab.peer_wire();
-        let mut advertisement =
+        vip.acquire(false).await.unwrap();
+        let mut claim =
             wire.hear("our own announcement", |frame| frame.len() == 86 && frame[54] == 136).await;
         // The neighbour says the same of itself.
-        advertisement[6..12].copy_from_slice(&PEER_MAC.octets());
-        advertisement[80..86].copy_from_slice(&PEER_MAC.octets());
-        told_of_conflict(&wire, &advertisement, &mut events).await;
+        claim[6..12].copy_from_slice(&PEER_MAC.octets());
+        claim[80..86].copy_from_slice(&PEER_MAC.octets());
+        told_of_conflict(&wire, &claim, &mut events).await;
+    });
+}
+
+#[test]
+fn a_flood_of_claims_is_told_once_a_second_and_hides_nothing() {
+    in_lab(async |lab| {
+        let vip = vip(FOUR);
+        let mut events = vip.watch();
+        vip.acquire(false).await.unwrap();
+        let (wire, begun) = (lab.peer_wire(), Instant::now());
+        let claim = arp(2, [10, 0, 1, 100]);
+        told_of_conflict(&wire, &claim, &mut events).await;
+        for _ in 0..1000 {
+            wire.say(&claim);
+        }
+        lab.ip("address delete 10.0.1.100/24 dev eth0");
+        let conflicts = event(&mut events, &VipEvent::Lost).await;
+        assert!(conflicts.len() as u64 <= begun.elapsed().as_secs(), "{conflicts:?}");
+        let conflicts = event(&mut events, &VipEvent::Back).await;
+        assert!(conflicts.len() as u64 <= begun.elapsed().as_secs(), "{conflicts:?}");
     });
 }
 

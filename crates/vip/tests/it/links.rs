@@ -92,3 +92,24 @@ fn an_interface_that_is_not_held_on_is_watched_too() {
         event(&mut events, &VipEvent::Link(LinkState::Up)).await;
     });
 }
+
+#[test]
+fn an_address_moves_to_the_interface_that_has_the_name_now() {
+    for address in [FOUR, SIX] {
+        in_lab(async |lab| {
+            let vip = vip(address);
+            let mut events = vip.watch();
+            vip.acquire(false).await.unwrap();
+            lab.ip("link set eth0 down");
+            lab.ip("link set eth0 name lan0");
+            lab.ip("link set lan0 up");
+            event(&mut events, &VipEvent::Renamed { to: String::from("lan0") }).await;
+            lab.ip("link add name eth0 type veth peer name eth8");
+            lab.ip("link set eth0 up");
+            event(&mut events, &VipEvent::Back).await;
+            assert!(lab.has(address));
+            assert!(vip.state().await.unwrap().elsewhere.is_empty());
+            assert_eq!(vip.release().await.unwrap().removed, 1);
+        });
+    }
+}
