@@ -169,6 +169,17 @@ impl VipError {
     }
 }
 
+/// An error with its reasons.
+pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        words = format!("{words}: {source}");
+        next = source.source();
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,7 @@
 
 mod config;
 mod datagram;
+mod defence;
 mod error;
 mod event;
 mod frame;
@@ -32,6 +33,7 @@ mod packet;
 mod probe;
 mod release;
 mod schedule;
+mod shared;
 mod state;
 mod vip;
 
