@@ -58,7 +58,7 @@ struct Question {
 }
 
 impl GuardClient {
-    /// Connects to the guard at `socket`. Its events go to the connection made last.
+    /// Connects to the guard at `socket`. Its events go to every connection.
     ///
     /// # Errors
     /// [`GuardError::Unreachable`], or [`GuardError::Silent`] when nobody accepts within 2 s.
@@ -147,7 +147,7 @@ impl GuardClient {
     /// Ends the guard.
     ///
     /// # Errors
-    /// Refused while there is a backend.
+    /// Refused while there is a backend, or a virtual IP is being taken off.
     pub async fn quit(&self) -> Result<(), GuardError> {
         self.ask("to quit", Request::Quit, ANSWER_WITHIN).await.map(drop)
     }

@@ -65,11 +65,6 @@ impl Connection {
             self.ended.cancel();
         }
     }
-
-    /// Whether it reads and has not been cut off.
-    pub(crate) fn is_open(&self) -> bool {
-        !self.ended.is_cancelled()
-    }
 }
 
 impl Drop for Connection {

@@ -15,6 +15,7 @@ use ccm_types::Monotonic;
 
 use self::vip::Vip;
 use crate::Armed;
+use crate::vip::VipName;
 use crate::wire::{BackendState, Hello};
 pub use crate::wire::{Refusal, Reply, Request};
 
@@ -142,8 +143,8 @@ pub struct CoreConfig {
     pub version: String,
     /// Whether it starts the backend itself.
     pub starts: bool,
-    /// Whether there is a virtual IP to take away.
-    pub has_vip: bool,
+    /// The virtual IP to take away.
+    pub vip: Option<VipName>,
     /// How long it stays when there is nothing to guard and no daemon is connected.
     pub idle_exit: Duration,
 }
@@ -155,6 +156,7 @@ pub struct Core {
     version: String,
     /// Whether the guard starts the backend itself.
     starts: bool,
+    vip_name: Option<VipName>,
     idle_exit: Duration,
     armed: Option<Armed>,
     expired: bool,
@@ -172,7 +174,7 @@ impl Core {
     /// A guard that nobody has told anything yet.
     #[must_use]
     pub fn new(config: CoreConfig, now: Monotonic) -> Self {
-        let CoreConfig { pid, version, starts, has_vip, idle_exit } = config;
+        let CoreConfig { pid, version, starts, vip: vip_name, idle_exit } = config;
         Self {
             pid,
             version,
@@ -183,7 +185,8 @@ impl Core {
             backend: Backend::Down { why: None },
             round: 0,
             watch_at: now,
-            vip: Vip::new(has_vip),
+            vip: Vip::new(vip_name.is_some()),
+            vip_name,
             connections: 0,
             idle_since: Some(now),
         }
@@ -372,6 +375,7 @@ impl Core {
             backend,
             armed: self.armed.clone(),
             expired: self.expired,
+            vip: self.vip_name.clone(),
         }
     }
 }

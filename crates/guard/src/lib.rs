@@ -9,6 +9,7 @@
 //! - [`serve`] is the guard itself: a program calls it from `main` and does nothing else.
 //! - [`GuardClient`] is how a daemon finds, starts and asks it.
 //! - [`core`] is what it decides, without I/O.
+//! - [`GuardedVip`] is a virtual IP that it takes off before it ends the backend.
 //! - [`Target`] is what the guard stops. [`ProcessTarget`] is a process that the guard has
 //!   started, with all its descendants; a backend that something else runs (a systemd unit) is
 //!   another implementation.
@@ -32,6 +33,7 @@ mod serve;
 mod spawn;
 mod target;
 mod timer;
+mod vip;
 mod wire;
 
 pub use armed::Armed;
@@ -40,4 +42,5 @@ pub use error::{GuardError, ServeError};
 pub use process::ProcessTarget;
 pub use serve::{GuardConfig, serve};
 pub use target::Target;
+pub use vip::{GuardedVip, VipName};
 pub use wire::{BackendState, Hello, RefusalCode};

@@ -17,6 +17,7 @@ use rustix::process::{
 use crate::leftover::{self, MARK};
 use crate::proctable;
 use crate::target::Target;
+use crate::vip::GuardedVip;
 
 /// Ends itself when the guard died before the kernel was told to kill this process with it.
 const ENTRY: &str = r#"[ "$PPID" = "$1" ] || exit 125; shift; exec "$@""#;
@@ -32,6 +33,7 @@ const WALKS: usize = 3;
 #[derive(Debug)]
 pub struct ProcessTarget {
     log: Option<PathBuf>,
+    vip: Option<GuardedVip>,
     state: Mutex<State>,
 }
 
@@ -46,7 +48,13 @@ impl ProcessTarget {
     /// A backend whose output goes to the end of `log`, or where the guard's own goes.
     #[must_use]
     pub fn new(log: Option<PathBuf>) -> Self {
-        Self { log, state: Mutex::default() }
+        Self { log, vip: None, state: Mutex::default() }
+    }
+
+    /// The same, with a virtual IP that ends with the lease.
+    #[must_use]
+    pub fn with_vip(self, vip: Option<GuardedVip>) -> Self {
+        Self { vip, ..self }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -123,6 +131,10 @@ impl Target for ProcessTarget {
     fn ended(&self) -> Option<String> {
         self.reap();
         self.state().ended.take()
+    }
+
+    fn vip(&self) -> Option<&GuardedVip> {
+        self.vip.as_ref()
     }
 
     async fn stop(&self) -> Result<(), String> {

@@ -149,7 +149,7 @@ struct Guard<T> {
     calls: JoinSet<(Call, bool)>,
     under_way: Vec<(Call, AbortHandle)>,
     connections: BTreeMap<u64, Connection>,
-    /// How many connections there have been; the last one gets the events.
+    /// How many connections there have been.
     newest: u64,
     tasks: TaskTracker,
     quits: bool,
@@ -162,7 +162,7 @@ impl<T: Target> Guard<T> {
             pid: std::process::id(),
             version: config.version.clone(),
             starts: T::STARTS,
-            has_vip: target.has_vip(),
+            vip: target.vip().map(|vip| vip.name().clone()),
             idle_exit: config.idle_exit,
         };
         Self {
@@ -277,13 +277,16 @@ impl<T: Target> Guard<T> {
                     Call::Stop => target.stop().await.map(|()| true),
                     Call::Kill => target.kill().await.map(|()| true),
                     Call::Look(_) => Ok(target.is_gone().await),
-                    Call::DropVip => target.drop_vip().await.map(|()| true),
+                    Call::DropVip => match target.vip() {
+                        Some(vip) => vip.take_off().await.map(|()| true),
+                        None => Ok(true),
+                    },
                 }
             };
             let late = || Err(format!("no answer within {CALL_WITHIN:?}"));
             let result = tokio::time::timeout(CALL_WITHIN, calling).await;
             let done = result.unwrap_or_else(|_| late()).unwrap_or_else(|error| {
-                tracing::warn!("the guard's {call:?} of the backend failed: {error}");
+                tracing::warn!("the guard's {call:?} failed: {error}");
                 false
             });
             (call, done)
@@ -314,7 +317,12 @@ impl<T: Target> Guard<T> {
                     self.under_way.drain(..).for_each(|(_, handle)| handle.abort());
                 }
             }
-            Call::DropVip => self.step(Input::VipDropped(done)),
+            Call::DropVip => {
+                if done && let Some(vip) = self.target.vip() {
+                    tracing::info!("the lease has run out: {} is off", vip.name());
+                }
+                self.step(Input::VipDropped(done));
+            }
             Call::Stop | Call::Kill => {}
         }
     }
@@ -327,10 +335,8 @@ impl<T: Target> Guard<T> {
 
     fn exited(&self, why: String) {
         tracing::warn!("the backend has ended without being asked to: {why}");
-        let newest = self.connections.values().rev().find(|connection| connection.is_open());
-        if let Some(connection) = newest {
-            connection.say(&Line { exited: Some(why), ..Line::default() });
-        }
+        let line = Line { exited: Some(why), ..Line::default() };
+        self.connections.values().for_each(|connection| connection.say(&line));
     }
 }
 

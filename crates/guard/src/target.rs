@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::vip::GuardedVip;
+
 /// The backend as the guard sees it: something to be ended.
 ///
 /// The guard calls these while it keeps a deadline. They must not wait for the end itself: the
@@ -47,17 +49,10 @@ pub trait Target: Send + Sync + 'static {
     /// In words, for the log.
     fn kill(&self) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// Whether there is a virtual IP that ends with the lease.
-    fn has_vip(&self) -> bool {
-        false
-    }
-
-    /// Takes the virtual IP away; done when the kernel no longer has it. Repeated until it works.
-    ///
-    /// # Errors
-    /// In words, for the log.
-    fn drop_vip(&self) -> impl Future<Output = Result<(), String>> + Send {
-        std::future::ready(Ok(()))
+    /// The virtual IP that ends with the lease, if there is one. It is taken off before the
+    /// backend is asked to end, and again until that works.
+    fn vip(&self) -> Option<&GuardedVip> {
+        None
     }
 
     /// Whether nothing of the backend is left, as measured at this moment. When in doubt: no.

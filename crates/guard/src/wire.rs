@@ -7,6 +7,7 @@ use ccm_types::Monotonic;
 use serde::{Deserialize, Serialize};
 
 use crate::Armed;
+use crate::vip::VipName;
 
 /// Bytes a line may have; an argv with long arguments must fit.
 pub(crate) const LINE_MAX: u64 = 1 << 20;
@@ -114,6 +115,10 @@ pub struct Hello {
     pub armed: Option<Armed>,
     /// Whether that deadline has passed.
     pub expired: bool,
+    /// The virtual IP that it takes off at the deadline; `None` also from a guard that knows of
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vip: Option<VipName>,
 }
 
 /// What a guard knows of the backend.

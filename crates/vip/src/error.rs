@@ -83,6 +83,14 @@ pub enum VipError {
         /// The interface.
         interface: String,
     },
+    /// The right to hold the address has ended: [`Vip::open_while`](crate::Vip::open_while).
+    #[error("{address} was not taken on {interface}: the right to hold it has ended")]
+    NotAllowed {
+        /// The address.
+        address: IpAddr,
+        /// The interface.
+        interface: String,
+    },
     /// Something adds the address as often as it is taken off.
     #[error(
         "{address} is on {interface} again after it was taken off {tries} times: something else \
@@ -132,6 +140,7 @@ impl VipError {
             Self::NoInterface { .. }
             | Self::HeldElsewhere { .. }
             | Self::Overtaken { .. }
+            | Self::NotAllowed { .. }
             | Self::Stays { .. }
             | Self::TimedOut { .. }
             | Self::Kernel { .. } => true,

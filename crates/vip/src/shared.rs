@@ -1,5 +1,6 @@
 //! What the callers and the task that holds the address have in common.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,10 +20,20 @@ const KERNEL_WITHIN: Duration = Duration::from_secs(3);
 /// has a thread.
 const STEPS_MAX: usize = 8;
 
+/// Says at any moment whether the address may be held.
+pub(crate) struct MayHold(pub(crate) Box<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for MayHold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MayHold").field(&(self.0)()).finish()
+    }
+}
+
 /// One address, for everyone who deals with it.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: VipConfig,
+    may_hold: MayHold,
     intent: Mutex<Intent>,
     /// The intent has changed.
     pub(crate) changed: Notify,
@@ -44,9 +55,10 @@ pub(crate) struct Intent {
 }
 
 impl Shared {
-    pub(crate) fn new(config: VipConfig) -> Self {
+    pub(crate) fn new(config: VipConfig, may_hold: MayHold) -> Self {
         Self {
             config,
+            may_hold,
             intent: Mutex::default(),
             changed: Notify::new(),
             events: broadcast::Sender::new(EVENTS_KEPT),
@@ -110,13 +122,30 @@ impl Shared {
             let (address, interface) = (config.address(), String::from(config.interface()));
             return Err(VipError::Overtaken { address, interface });
         }
-        let found = kernel::add(config, intent.index)?;
+        let found = self.add(&intent)?.ok_or_else(|| {
+            let (address, interface) = (config.address(), String::from(config.interface()));
+            VipError::NotAllowed { address, interface }
+        })?;
         let sight = kernel::look(config)?;
         let link = sight.link.as_ref().ok_or_else(|| VipError::no_interface("add", config))?;
         intent.index = Some(link.index);
         intent.held_since = Some(Instant::now());
         let announced = kernel::announce(config, link);
         Ok((found, sight.link_state(), announced.err().map(|error| in_words(&error))))
+    }
+
+    /// Adds the address while it may be held. A process may be stopped between asking and adding,
+    /// and go on when the answer has changed: so it is asked again, and taken off.
+    fn add(&self, intent: &Intent) -> Result<Option<Found>, VipError> {
+        if !(self.may_hold.0)() {
+            return Ok(None);
+        }
+        let found = kernel::add(&self.config, intent.index)?;
+        if !(self.may_hold.0)() {
+            kernel::release(&self.config, intent.index)?;
+            return Ok(None);
+        }
+        Ok(Some(found))
     }
 
     /// Takes the address off.
@@ -132,8 +161,7 @@ impl Shared {
     /// Adds the address again, unless it has been released in the meantime.
     pub(crate) fn put_back(&self) -> Result<(), VipError> {
         let mut intent = self.intent();
-        if intent.held_since.is_some() {
-            kernel::add(&self.config, intent.index)?;
+        if intent.held_since.is_some() && self.add(&intent)?.is_some() {
             let link = kernel::look(&self.config)?.link;
             intent.index = link.map(|link| link.index).or(intent.index);
         }
@@ -144,7 +172,7 @@ impl Shared {
     /// released in the meantime.
     pub(crate) fn announce(&self) -> Result<(), VipError> {
         let intent = self.intent();
-        if intent.held_since.is_none() {
+        if intent.held_since.is_none() || !(self.may_hold.0)() {
             return Ok(());
         }
         let sight = kernel::look(&self.config)?;

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::event::VipEvents;
 use crate::netlink::News;
-use crate::shared::Shared;
+use crate::shared::{MayHold, Shared};
 use crate::{
     Found, LinkState, Probe, Released, VipConfig, VipError, VipState, holder, kernel, probe,
 };
@@ -49,10 +49,27 @@ impl Vip {
     /// # Errors
     /// [`VipError::Kernel`] when the kernel gives no netlink socket, or there is no runtime.
     pub fn open(config: VipConfig) -> Result<Self, VipError> {
+        Self::open_while(config, || true)
+    }
+
+    /// The same for a right to the address that ends by itself, as that of a lease does:
+    /// `may_hold` is asked whenever the address is about to be added, put back or announced, and
+    /// nothing of that is done when it says no. So a process that was stopped, and goes on when
+    /// another host has the address, does not take it back before it has noticed.
+    ///
+    /// It is asked with a lock held and must not wait. What is there already stays: to take it
+    /// off is somebody else's work.
+    ///
+    /// # Errors
+    /// Those of [`Vip::open`].
+    pub fn open_while(
+        config: VipConfig,
+        may_hold: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Result<Self, VipError> {
         let runtime = Handle::try_current().map_err(io::Error::other);
         let news = runtime.and_then(|_| News::open());
         let news = news.map_err(|source| VipError::refused("watch", &config, source))?;
-        let shared = Arc::new(Shared::new(config));
+        let shared = Arc::new(Shared::new(config, MayHold(Box::new(may_hold))));
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(holder::run(Arc::clone(&shared), news, stop.clone()));
@@ -77,7 +94,8 @@ impl Vip {
     /// # Errors
     /// [`VipError::HeldElsewhere`], [`VipError::OnOtherInterface`] without `insist`;
     /// [`VipError::NoInterface`], [`VipError::NotPermitted`], [`VipError::Ipv6Disabled`];
-    /// [`VipError::Overtaken`] when a release comes in between. Nothing has been changed then.
+    /// [`VipError::Overtaken`] when a release comes in between, [`VipError::NotAllowed`] when the
+    /// right to it has ended ([`Vip::open_while`]). Nothing has been changed then.
     /// After [`VipError::TimedOut`] release it, or try again.
     pub async fn acquire(&self, insist: bool) -> Result<Acquired, VipError> {
         let releases = self.shared.releases();

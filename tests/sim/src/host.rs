@@ -1,5 +1,6 @@
 //! A host: power, a clock that may stand still, processes that may be stopped.
 
+use ccm_guard::VipName;
 use ccm_guard::core::{Core, CoreConfig};
 use ccm_types::{Monotonic, NodeId};
 
@@ -45,7 +46,11 @@ fn guard(now: Monotonic) -> Core {
         pid: 1,
         version: String::new(),
         starts: true,
-        has_vip: true,
+        vip: Some(VipName {
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            prefix_len: 32,
+            interface: String::from("lo"),
+        }),
         // A guard that has left is started anew: the same as one that has stayed.
         idle_exit: std::time::Duration::from_secs(1_000_000),
     };

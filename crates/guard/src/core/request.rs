@@ -104,6 +104,10 @@ impl Core {
                 let words = "the backend is still being ended";
                 return Err(Refusal::new(RefusalCode::Stopping, words));
             }
+            Backend::Down { .. } if self.vip.is_going() => {
+                let words = "the virtual IP is still being taken off";
+                return Err(Refusal::new(RefusalCode::Stopping, words));
+            }
             Backend::Down { .. } if !self.starts && self.is_needed() => {
                 let words = "a deadline is armed and the backend may run: disarm first";
                 return Err(Refusal::new(RefusalCode::Running, words));

@@ -44,7 +44,12 @@ impl Table {
 
     fn with_vip(starts: bool, has_vip: bool) -> Self {
         let version = "test".to_owned();
-        let config = CoreConfig { pid: 1, version, starts, has_vip, idle_exit: IDLE };
+        let vip = has_vip.then(|| VipName {
+            address: [10, 0, 1, 100].into(),
+            prefix_len: 24,
+            interface: "eth0".to_owned(),
+        });
+        let config = CoreConfig { pid: 1, version, starts, vip, idle_exit: IDLE };
         Self { core: Core::new(config, ms(0)), asked: 0 }
     }
 
@@ -273,5 +278,16 @@ fn a_newer_lease_keeps_the_virtual_ip() {
         1000 tick => drop-vip @1100
         1010 arm 2 3000 => 2:done @3000
         1200 vip-left =>  @3000",
+    );
+}
+
+#[test]
+fn a_guard_does_not_quit_before_the_virtual_ip_is_gone() {
+    Table::with_vip(true, true).run(
+        "0 arm 1 1000 => 1:done @1000
+        1000 tick => drop-vip @1100
+        1010 quit => 2:Stopping @1100
+        1020 vip-gone =>  @11020
+        1030 quit => 3:done quit @11020",
     );
 }

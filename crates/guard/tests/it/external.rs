@@ -5,7 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ccm_guard::{BackendState, GuardClient, GuardConfig, GuardEvent, RefusalCode, Target, serve};
+use ccm_guard::{
+    BackendState, GuardClient, GuardConfig, GuardEvent, GuardedVip, RefusalCode, Target, VipName,
+    serve,
+};
 use ccm_types::{BootClock, Monotonic};
 
 use crate::rig::{self, PATIENCE, Rig, code, sh};
@@ -28,10 +31,14 @@ impl Unit {
     }
 }
 
-struct Handle(Arc<Unit>);
+struct Handle(Arc<Unit>, GuardedVip);
 
 impl Target for Handle {
     const STARTS: bool = false;
+
+    fn vip(&self) -> Option<&GuardedVip> {
+        Some(&self.1)
+    }
 
     async fn stop(&self) -> Result<(), String> {
         self.0.note("stop");
@@ -54,13 +61,21 @@ fn a_unit_is_stopped_then_killed_and_kept_down_although_its_manager_hangs() {
     let rig = Rig::new();
     let unit = Arc::new(Unit::default());
     unit.runs.store(true, Ordering::SeqCst);
-    let (config, target) = (GuardConfig::new(rig.socket()), Handle(Arc::clone(&unit)));
+    let name =
+        VipName { address: [10, 0, 1, 100].into(), prefix_len: 24, interface: "eth0".into() };
+    let witness = Arc::clone(&unit);
+    let vip = GuardedVip::new(name.clone(), move || {
+        witness.note("vip");
+        Ok(())
+    });
+    let (config, target) = (GuardConfig::new(rig.socket()), Handle(Arc::clone(&unit), vip));
     let guard = std::thread::spawn(move || serve(config, target));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         rig::until("the guard to listen", || rig.socket().exists()).await;
         let (client, mut events) = GuardClient::connect(&rig.socket()).await.unwrap();
-        assert_eq!(client.hello().await.unwrap().backend, BackendState::External);
+        let hello = client.hello().await.unwrap();
+        assert_eq!((hello.backend, hello.vip), (BackendState::External, Some(name)));
         let armed = rig.armed(1, 400);
         client.arm(armed.clone()).await.unwrap();
         let refused = client.start(&sh("true")).await.unwrap_err();
@@ -71,6 +86,9 @@ fn a_unit_is_stopped_then_killed_and_kept_down_although_its_manager_hangs() {
         let (stopped, killed) = (unit.first("stop").unwrap(), unit.first("kill").unwrap());
         assert!(armed.valid_until <= stopped && stopped < armed.kill_at, "{armed:?} {stopped}");
         assert!(armed.kill_at <= killed && killed <= armed.gone_by, "{armed:?} {killed}");
+
+        let vip_off = unit.first("vip").unwrap();
+        assert!(armed.valid_until <= vip_off && vip_off <= armed.gone_by, "{armed:?} {vip_off}");
 
         // A start that was under way when the lease ran out.
         unit.runs.store(true, Ordering::SeqCst);

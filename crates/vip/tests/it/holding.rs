@@ -1,11 +1,13 @@
 //! Holding an address against others.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ccm_vip::{VipEvent, VipEvents};
+use ccm_vip::{Vip, VipError, VipEvent, VipEvents};
 use tokio::time::interval;
 
-use crate::lab::{FOUR, PEER_MAC, SIX, Wire, announces, arp, event, in_lab, vip};
+use crate::lab::{FOUR, PEER_MAC, SIX, Wire, announces, arp, config, event, in_lab, until, vip};
 
 /// Says `claim` until the conflict is told: the ear opens soon after the taking.
 async fn told_of_conflict(wire: &Wire, claim: &[u8], events: &mut VipEvents) {
@@ -38,6 +40,40 @@ fn an_address_that_somebody_removes_is_put_back() {
             }
         });
     }
+}
+
+#[test]
+fn nothing_is_taken_or_put_back_when_the_right_to_it_has_ended() {
+    in_lab(async |lab| {
+        let allowed = Arc::new(AtomicBool::new(false));
+        let refusals = Arc::new(AtomicU32::new(0));
+        let (answer, count) = (Arc::clone(&allowed), Arc::clone(&refusals));
+        let vip = Vip::open_while(config(FOUR), move || {
+            let yes = answer.load(Ordering::SeqCst);
+            count.fetch_add(u32::from(!yes), Ordering::SeqCst);
+            yes
+        });
+        let vip = vip.unwrap();
+        let mut events = vip.watch();
+        let refused = vip.acquire(true).await.unwrap_err();
+        assert!(matches!(refused, VipError::NotAllowed { .. }), "{refused}");
+        assert!(!lab.has(FOUR));
+
+        allowed.store(true, Ordering::SeqCst);
+        vip.acquire(true).await.unwrap();
+        allowed.store(false, Ordering::SeqCst);
+        lab.ip("address flush dev eth0");
+        event(&mut events, &VipEvent::Lost).await;
+        let before = refusals.load(Ordering::SeqCst);
+        until("two more refusals", || {
+            (refusals.load(Ordering::SeqCst) >= before + 2).then_some(())
+        })
+        .await;
+        assert!(!lab.has(FOUR));
+        allowed.store(true, Ordering::SeqCst);
+        event(&mut events, &VipEvent::Back).await;
+        assert!(lab.has(FOUR));
+    });
 }
 
 #[test]
