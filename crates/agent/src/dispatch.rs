@@ -7,7 +7,7 @@ use std::time::Duration;
 use ccm_control::{Client, DemoteRequest};
 use ccm_election::{Adoption, Election, Timing};
 use ccm_guard::Armed;
-use ccm_role::{Campaign, Event, OpId};
+use ccm_role::{Campaign, Event, OpId, Outcome};
 use ccm_types::{Epoch, Monotonic, NodeId};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -15,10 +15,20 @@ use crate::backend::{self, BackendPort};
 use crate::files;
 use crate::outcome;
 use crate::tasks::Tasks;
+use crate::vip::{self, VipPort};
 use crate::words;
 
 /// Requests that may wait for a lane: the machine has a few under way at a time.
 pub(crate) const LANE_QUEUE: usize = 64;
+
+/// The way to the virtual IP.
+#[derive(Debug)]
+pub(crate) struct ToVip {
+    pub(crate) port: Arc<VipPort>,
+    pub(crate) lane: mpsc::Sender<(OpId, vip::Request)>,
+    /// The last release: an earlier taking need not go on.
+    pub(crate) release_asked: watch::Sender<OpId>,
+}
 
 /// The ways to everything that acts.
 #[derive(Debug)]
@@ -38,6 +48,8 @@ pub(crate) struct Dispatch {
     /// Says that the lane of the files was asked for something.
     pub(crate) files_asked: watch::Sender<()>,
     pub(crate) backend: mpsc::Sender<(OpId, backend::Request)>,
+    /// The way to the virtual IP, if there is one.
+    pub(crate) vip: Option<ToVip>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) control: Client,
     /// How long a planned move may take.
@@ -69,11 +81,17 @@ impl Dispatch {
         if let Some(guard) = self.port.guard() {
             guard.arm(Some(armed));
         }
+        if let Some(vip) = &self.vip {
+            vip.port.hold_until(Some(valid_until));
+        }
     }
 
     pub(crate) fn disarm(&self) {
         if let Some(guard) = self.port.guard() {
             guard.arm(None);
+        }
+        if let Some(vip) = &self.vip {
+            vip.port.hold_until(None);
         }
     }
 
@@ -100,6 +118,27 @@ impl Dispatch {
         }
         let sent = self.backend.try_send((op, request));
         assert!(sent.is_ok(), "the lane of the backend does not take requests");
+    }
+
+    /// As [`Dispatch::to_files`]; a release interrupts a taking that is under way.
+    pub(crate) fn to_vip(&self, op: OpId, request: vip::Request) {
+        let Some(vip) = &self.vip else {
+            let events = self.events.clone();
+            let outcome = Outcome::Permanent(String::from("no virtual IP is configured"));
+            self.tasks.spawn("no virtual IP", async move {
+                // The loop has ended when nobody listens.
+                events.send(Event::Done { op, outcome }).await.ok();
+            });
+            return;
+        };
+        match request {
+            vip::Request::Acquire => {}
+            vip::Request::Release => {
+                vip.release_asked.send_replace(op);
+            }
+        }
+        let sent = vip.lane.try_send((op, request));
+        assert!(sent.is_ok(), "the lane of the virtual IP does not take requests");
     }
 
     pub(crate) fn ask_handover(&self, leader: NodeId) {

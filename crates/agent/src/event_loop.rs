@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::dispatch::Dispatch;
 use crate::tasks::TaskDied;
-use crate::{RunError, backend, files};
+use crate::{RunError, backend, files, vip};
 
 /// The loop wakes at least so often: the timer of the runtime does not count while the host is
 /// suspended, the clock of the lease does.
@@ -141,8 +141,8 @@ impl EventLoop {
             Operation::KillBackend { gone_by } => {
                 dispatch.to_backend(op, backend::Request::Kill(gone_by));
             }
-            // Not asked for without one in the machine's configuration.
-            Operation::AcquireVip | Operation::ReleaseVip => {}
+            Operation::AcquireVip => dispatch.to_vip(op, vip::Request::Acquire),
+            Operation::ReleaseVip => dispatch.to_vip(op, vip::Request::Release),
             Operation::MoveFence { .. }
             | Operation::Compare
             | Operation::CatchUp

@@ -2,8 +2,8 @@
 //!
 //! [`run`] looks at what is on this host (files, guard, a backend that an earlier daemon left
 //! running), reaches NATS, and turns one loop: an event goes into [`ccm_role::Machine`], its
-//! actions go to the lanes. A lane owns one resource (the database files, the backend) and does
-//! one thing at a time. Nothing here decides anything.
+//! actions go to the lanes. A lane owns one resource (the database files, the backend, the
+//! virtual IP) and does one thing at a time. Nothing here decides anything.
 
 mod error;
 mod nats;
@@ -25,12 +25,11 @@ mod observe;
 mod presence;
 mod service;
 mod tasks;
+mod vip;
 
 pub mod words;
 
 pub use error::RunError;
 pub use nats::{ConnectError, connect};
 pub use run::run;
-pub use settings::{
-    BackendKind, BackendSettings, FileSettings, NatsSettings, Settings, VipSettings,
-};
+pub use settings::{BackendKind, BackendSettings, FileSettings, NatsSettings, Settings};

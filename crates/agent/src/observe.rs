@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::Settings;
 use crate::backend::{BackendPort, Measured};
 use crate::files::View;
+use crate::vip::VipPort;
 
 /// How long the records of the other nodes may take to be read.
 const NODES_WITHIN: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ pub(crate) struct Observer {
     pub(crate) lease: watch::Receiver<LeaseStatus>,
     pub(crate) view: watch::Receiver<View>,
     pub(crate) port: Arc<BackendPort>,
+    pub(crate) vip: Option<Arc<VipPort>>,
     pub(crate) nodes: Nodes,
 }
 
@@ -64,6 +66,7 @@ impl Observer {
     /// The stable status of design and docs.
     pub(crate) async fn status(&self) -> Status {
         let (role, measured) = self.role().await;
+        let (vip, vip_problem) = self.vip(&role).await;
         let replication = self.replication();
         let lease = self.lease.borrow().clone();
         let now = BootClock.now();
@@ -82,12 +85,9 @@ impl Observer {
             txid: replication.txid,
             replication_lag_ms: millis(replication.lag),
             unshipped_bytes: replication.unshipped,
-            vip: self.settings.vip.as_ref().map(|vip| VipStatus {
-                address: format!("{}/{}", vip.address, vip.prefix),
-                held: false,
-            }),
+            vip,
             nats: self.nats(),
-            problem: self.problem(&role, &replication),
+            problem: self.problem(&role, vip_problem, &replication),
             nodes: records.into_iter().map(node_status).collect(),
         }
     }
@@ -95,6 +95,7 @@ impl Observer {
     /// This node's record for the state bucket.
     pub(crate) async fn record(&self) -> NodeRecord {
         let (role, measured) = self.role().await;
+        let (_, vip_problem) = self.vip(&role).await;
         let replication = self.replication();
         NodeRecord {
             node_id: self.settings.node.clone(),
@@ -109,7 +110,7 @@ impl Observer {
             address: self.address.clone(),
             priority: self.settings.priority,
             candidate: self.settings.candidate,
-            problem: self.problem(&role, &replication),
+            problem: self.problem(&role, vip_problem, &replication),
             instance: self.instance.clone(),
         }
     }
@@ -117,6 +118,14 @@ impl Observer {
     async fn role(&self) -> (ccm_role::Status, Measured) {
         let measured = self.port.measure().await;
         (self.status.borrow().clone(), measured)
+    }
+
+    /// Whether the virtual IP is here, and what is wrong with that.
+    async fn vip(&self, role: &ccm_role::Status) -> (Option<VipStatus>, Option<String>) {
+        let Some(vip) = &self.vip else { return (None, None) };
+        let (held, problem) = vip.measure(role.phase).await;
+        let outdated = self.port.guard().and_then(|guard| guard.outdated());
+        (Some(VipStatus { address: vip.address(), held }), problem.or(outdated))
     }
 
     fn nats(&self) -> NatsStatus {
@@ -127,12 +136,17 @@ impl Observer {
         }
     }
 
-    fn problem(&self, role: &ccm_role::Status, replication: &Replication) -> Option<String> {
+    fn problem(
+        &self,
+        role: &ccm_role::Status,
+        vip: Option<String>,
+        replication: &Replication,
+    ) -> Option<String> {
         let away = self.client.connection_state() != State::Connected;
         let away = away.then(|| String::from("NATS is not reachable"));
         let waiting =
             (role.phase == Phase::Starting).then(|| String::from("the daemon is starting"));
-        away.or(role.problem.clone()).or(replication.problem.clone()).or(waiting)
+        away.or(role.problem.clone()).or(vip).or(replication.problem.clone()).or(waiting)
     }
 
     fn replication(&self) -> Replication {

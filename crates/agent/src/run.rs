@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ccm_guard::{Armed, BackendState};
+use ccm_guard::{Armed, BackendState, VipName};
 use ccm_health::Probe;
 use ccm_role::{Adopted, Event, Machine, OpId, Status};
 use ccm_systemd_backend::{Bus, Unit};
@@ -16,13 +16,14 @@ use ccm_wal_ltx::local::{Local, Paths};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{self, BackendPort, Guard, GuardLink, GuardProgram, Measured, Runner};
-use crate::dispatch::{Dispatch, LANE_QUEUE};
+use crate::backend::{self, BackendPort, GuardLink, GuardProgram, Measured, Runner};
+use crate::dispatch::{Dispatch, LANE_QUEUE, ToVip};
 use crate::event_loop::{EventLoop, Inputs};
 use crate::files::{Files, View};
 use crate::join::{Joined, Patience};
 use crate::observe::Observer;
 use crate::tasks::Tasks;
+use crate::vip::{self, VipPort};
 use crate::words::{self, NodeConfig};
 use crate::{BackendKind, RunError, Settings, lease, presence, service};
 
@@ -41,6 +42,7 @@ struct Here {
     /// The highest epoch that the files know of.
     epoch: Epoch,
     port: Arc<BackendPort>,
+    vip: Option<Arc<VipPort>>,
     serving: watch::Sender<bool>,
     found: Option<Armed>,
 }
@@ -71,6 +73,7 @@ pub async fn run(settings: Settings, mut shutdown: mpsc::Receiver<()>) -> Result
 
 /// Asked to end before NATS was reached: an adopted backend cannot be handed over.
 async fn end_early(here: &Here) -> Result<(), RunError> {
+    release_vip(here.vip.as_deref()).await;
     if here.found.is_some() {
         let outcome = here.port.stop().await;
         tracing::info!(?outcome, "the backend was stopped; the cluster was not reached");
@@ -93,8 +96,7 @@ async fn look_around(
         Ok::<_, ccm_wal_ltx::local::LocalError>((local, epoch))
     };
     let opened = tokio::task::spawn_blocking(open).await;
-    let (local, epoch) =
-        opened.map_err(|_| RunError::TaskDied { name: "opening the files" })??;
+    let (local, epoch) = opened.map_err(|_| RunError::TaskDied { name: "opening the files" })??;
     let local = Arc::new(local);
     let backend = &settings.backend;
     let probe = match &backend.health {
@@ -102,16 +104,14 @@ async fn look_around(
         None => None,
     };
     let serving = watch::Sender::new(false);
-    let guard = match guard_program(settings, &local) {
-        Some(program) => Some((backend::connect(&program).await?, program)),
+    let guard = match guard_program(settings) {
+        Some(program) => Some((backend::meet(&program).await?, program)),
         None => None,
     };
-    let hello = match &guard {
-        Some(((client, _), _)) => Some(client.hello().await?),
-        None => None,
-    };
-    let link = guard.map(|(guard, program): (Guard, GuardProgram)| {
-        GuardLink::start(guard, program, serving.subscribe(), events.clone(), tasks)
+    let hello = guard.as_ref().map(|(met, _)| met.hello.clone());
+    let former_vips = guard.as_ref().map_or_else(Vec::new, |(met, _)| met.former_vips.clone());
+    let link = guard.map(|(met, program)| {
+        GuardLink::start(met, program, serving.subscribe(), events.clone(), tasks)
     });
     let runner = runner(settings, link).await?;
     let port = Arc::new(BackendPort {
@@ -130,7 +130,32 @@ async fn look_around(
         Some(BackendState::Stopped | BackendState::Stopping | BackendState::Exited { .. })
         | None => false,
     };
-    Ok(Here { local, epoch, port, serving, found: armed.filter(|_| running) })
+    let found = armed.filter(|_| running);
+    let vip = settings.vip.clone().map(VipPort::new);
+    look_at_vip(vip.as_ref(), &former_vips, found.is_some(), tasks).await;
+    Ok(Here { local, epoch, port, vip, serving, found })
+}
+
+/// Nothing of an earlier run stays on the interface, except under a lease that goes on: this does
+/// not wait for NATS.
+async fn look_at_vip(vip: Option<&Arc<VipPort>>, former: &[VipName], goes_on: bool, tasks: &Tasks) {
+    for name in former {
+        vip::forget(name).await;
+    }
+    let Some(vip) = vip else { return };
+    tasks.spawn("virtual IP watch", vip::watch(Arc::clone(vip)));
+    if !goes_on {
+        release_vip(Some(vip)).await;
+    }
+}
+
+/// Takes the address off; the machine asks for the same again before anything else.
+async fn release_vip(vip: Option<&VipPort>) {
+    let Some(vip) = vip else { return };
+    if let Err(error) = vip.release().await {
+        let problem = crate::outcome::words(&error);
+        tracing::warn!(%problem, "the virtual IP of an earlier run may still be here");
+    }
 }
 
 /// Whether a backend with this measured status is there.
@@ -139,15 +164,21 @@ fn is_up(status: &str) -> bool {
 }
 
 /// The guard of a process backend is its parent, so there is always one.
-fn guard_program(settings: &Settings, local: &Local) -> Option<GuardProgram> {
-    let socket = local.state_dir().join("guard.sock");
+fn guard_program(settings: &Settings) -> Option<GuardProgram> {
+    let socket = settings.files.guard_socket();
     let mut args = vec![OsString::from("guard"), OsString::from("--socket"), socket.clone().into()];
     match &settings.backend.kind {
         BackendKind::Process(_) => {}
         BackendKind::Systemd(_) if !settings.guard => return None,
         BackendKind::Systemd(unit) => args.extend([OsString::from("--unit"), unit.into()]),
     }
-    Some(GuardProgram { program: settings.guard_program.clone(), args, socket })
+    let vip = settings.vip.as_ref().map(vip::name);
+    if let Some(vip) = &vip {
+        args.push(OsString::from("--vip"));
+        args.push(format!("{}/{}", vip.address, vip.prefix_len).into());
+        args.extend([OsString::from("--vip-interface"), vip.interface.clone().into()]);
+    }
+    Some(GuardProgram { program: settings.guard_program.clone(), args, socket, vip })
 }
 
 async fn runner(settings: &Settings, link: Option<Arc<GuardLink>>) -> Result<Runner, RunError> {
@@ -245,7 +276,7 @@ impl Daemon<'_> {
         words::machine_config(NodeConfig {
             node: node.clone(),
             candidate: *candidate,
-            vip: false,
+            vip: self.here.vip.is_some(),
             timing: *timing,
             stop_timeout: backend.stop_timeout,
             start_timeout: backend.start_timeout,
@@ -266,6 +297,7 @@ impl Daemon<'_> {
             lease: self.joined.election.status(),
             view,
             port: Arc::clone(&self.here.port),
+            vip: self.here.vip.clone(),
             nodes: self.joined.nodes.clone(),
         })
     }
@@ -314,6 +346,7 @@ impl Daemon<'_> {
             let watching = backend::watch_unit(unit.clone(), serving, events.clone());
             tasks.spawn("unit watch", watching);
         }
+        let vip = here.vip.map(|port| to_vip(port, &events, tasks));
         tasks.spawn("lease watch", lease::forward(joined.changes, events.clone()));
         Dispatch {
             node: settings.node.clone(),
@@ -327,6 +360,7 @@ impl Daemon<'_> {
             files: to_files,
             files_asked,
             backend: to_backend,
+            vip,
             events,
             control: joined.control,
             handover_within: settings.backend.stop_timeout + settings.timing.ttl,
@@ -336,6 +370,19 @@ impl Daemon<'_> {
             tasks: tasks.clone(),
         }
     }
+}
+
+/// Starts the lane of the virtual IP.
+fn to_vip(port: Arc<VipPort>, events: &mpsc::Sender<Event>, tasks: &Tasks) -> ToVip {
+    let (lane, queue) = mpsc::channel(LANE_QUEUE);
+    let release_asked = watch::Sender::new(OpId(0));
+    let serving = vip::Lane {
+        port: Arc::clone(&port),
+        events: events.clone(),
+        release_asked: release_asked.subscribe(),
+    };
+    tasks.spawn("virtual IP lane", serving.run(queue));
+    ToVip { port, lane, release_asked }
 }
 
 fn capture_config(settings: &Settings, local: &Local) -> CaptureConfig {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ccm_election::Timing;
 use ccm_types::{ClusterId, NodeId};
+use ccm_vip::VipConfig;
 
 /// Everything one daemon needs.
 #[derive(Debug, Clone)]
@@ -28,8 +29,8 @@ pub struct Settings {
     pub files: FileSettings,
     /// The backend.
     pub backend: BackendSettings,
-    /// The virtual IP as configured, `address/prefix on interface`; for display.
-    pub vip: Option<VipSettings>,
+    /// The virtual IP.
+    pub vip: Option<VipConfig>,
     /// Whether a guard keeps the deadline when the daemon cannot.
     pub guard: bool,
     /// The program to run as the guard (`<program> guard --socket ...`): this binary.
@@ -83,6 +84,12 @@ impl FileSettings {
         name.push("-ccm");
         PathBuf::from(name)
     }
+
+    /// Where the guard of this node listens.
+    #[must_use]
+    pub fn guard_socket(&self) -> PathBuf {
+        self.state_dir().join("guard.sock")
+    }
 }
 
 /// The backend and how it is watched.
@@ -109,15 +116,4 @@ pub enum BackendKind {
     Systemd(String),
     /// A process: argv.
     Process(Vec<String>),
-}
-
-/// The virtual IP.
-#[derive(Debug, Clone)]
-pub struct VipSettings {
-    /// The address.
-    pub address: IpAddr,
-    /// Prefix length.
-    pub prefix: u8,
-    /// The interface.
-    pub interface: String,
 }

@@ -10,8 +10,10 @@ use crate::event::{Event, Outcome};
 use crate::machine::Machine;
 use crate::state::{DemoteRung, FallRung, State, Wait};
 
-/// How the problem begins that a later success ends.
+/// How a problem begins that a later success ends.
 const NOT_TAKEN: &str = "the virtual IP could not be taken";
+/// The same.
+const NOT_GONE: &str = "the virtual IP is not gone";
 
 /// Where the virtual IP is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,9 +80,12 @@ impl Machine {
             }
             (Event::Done { op, outcome }, Vip::Dropping(Wait::Op(mine))) if *op == mine => {
                 self.vip = match failure(outcome) {
-                    None => Vip::Off,
+                    None => {
+                        self.problem.take_if(|problem| problem.starts_with(NOT_GONE));
+                        Vip::Off
+                    }
                     Some(why) => {
-                        self.problem = Some(format!("the virtual IP is not gone: {why}"));
+                        self.problem = Some(format!("{NOT_GONE}: {why}"));
                         Vip::Dropping(Wait::Until(now + self.config.retry))
                     }
                 };

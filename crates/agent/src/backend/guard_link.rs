@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ccm_guard::{Armed, GuardClient, GuardError, GuardEvent};
+use ccm_guard::{Armed, BackendState, GuardClient, GuardError, GuardEvent, Hello, VipName};
 use ccm_role::Event;
 use tokio::sync::{mpsc, watch};
 
@@ -18,8 +18,20 @@ const GUARD_WITHIN: Duration = Duration::from_secs(5);
 /// Between two tries to reach a guard.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// How often a guard with another virtual IP is asked to make room, should it come back.
+const REPLACE_TRIES: u32 = 3;
+
 /// A guard and what it reports.
-pub(crate) type Guard = (GuardClient, mpsc::Receiver<GuardEvent>);
+type Guard = (GuardClient, mpsc::Receiver<GuardEvent>);
+
+/// The guard that was there or was started first.
+#[derive(Debug)]
+pub(crate) struct Met {
+    guard: Guard,
+    pub(crate) hello: Hello,
+    /// Virtual IPs that guards of earlier daemons had and that are not configured any more.
+    pub(crate) former_vips: Vec<VipName>,
+}
 
 /// How to start a guard.
 #[derive(Debug, Clone)]
@@ -27,6 +39,8 @@ pub(crate) struct GuardProgram {
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<OsString>,
     pub(crate) socket: PathBuf,
+    /// The virtual IP that is among the arguments.
+    pub(crate) vip: Option<VipName>,
 }
 
 /// The guard of this node, as long as it is there.
@@ -34,6 +48,8 @@ pub(crate) struct GuardProgram {
 pub(crate) struct GuardLink {
     client: watch::Sender<Option<Arc<GuardClient>>>,
     wanted: watch::Sender<Wanted>,
+    /// Why the guard is to be replaced as soon as it guards nothing.
+    outdated: watch::Sender<Option<String>>,
 }
 
 /// What the guard is to keep.
@@ -50,7 +66,7 @@ enum Wanted {
 impl GuardLink {
     /// Takes over `first` and keeps a guard at hand from then on.
     pub(crate) fn start(
-        first: Guard,
+        first: Met,
         program: GuardProgram,
         serving: watch::Receiver<bool>,
         events: mpsc::Sender<Event>,
@@ -59,7 +75,9 @@ impl GuardLink {
         let link = Arc::new(Self {
             client: watch::Sender::new(None),
             wanted: watch::Sender::new(Wanted::AsFound),
+            outdated: watch::Sender::new(outdated(&program, &first.hello)),
         });
+        let first = first.guard;
         tasks.spawn("guard link", Arc::clone(&link).keep(first, program, serving, events));
         tasks.spawn("guard arming", Arc::clone(&link).push());
         link
@@ -76,6 +94,11 @@ impl GuardLink {
             Wanted::AsFound | Wanted::Nothing => None,
             Wanted::Deadline(armed) => Some(armed.clone()),
         }
+    }
+
+    /// What is wrong with the guard, in words, until it is replaced.
+    pub(crate) fn outdated(&self) -> Option<String> {
+        self.outdated.borrow().clone()
     }
 
     /// The guard, waited for; `None` when there is none within five seconds.
@@ -114,6 +137,10 @@ impl GuardLink {
                 report(&serving, &events, why).await;
             }
             self.client.send_replace(None);
+            if self.outdated.send_replace(None).is_some() {
+                tracing::info!("the guard of an earlier configuration has ended");
+                continue;
+            }
             tracing::warn!("the guard has ended, and the backend with it: starting another guard");
             report(&serving, &events, String::from("its guard has ended")).await;
         }
@@ -130,7 +157,11 @@ impl GuardLink {
                 let done = match keep {
                     Wanted::AsFound => Ok(()),
                     Wanted::Deadline(armed) => guard.arm(armed).await,
-                    Wanted::Nothing => guard.disarm().await,
+                    Wanted::Nothing => match guard.disarm().await {
+                        // With nothing to guard it makes room for one that is up to date.
+                        Ok(()) if self.outdated().is_some() => guard.quit().await,
+                        disarmed => disarmed,
+                    },
                 };
                 if let Err(error) = done {
                     tracing::debug!(error = %outcome::words(&error), "the guard was not armed");
@@ -144,8 +175,52 @@ impl GuardLink {
     }
 }
 
-/// Finds the guard of this node or starts one.
-pub(crate) async fn connect(program: &GuardProgram) -> Result<Guard, GuardError> {
+/// Finds the guard of this node or starts one. One that has another virtual IP than is configured
+/// makes room, unless it guards something: then it stays until that is over.
+pub(crate) async fn meet(program: &GuardProgram) -> Result<Met, GuardError> {
+    let mut former_vips = Vec::new();
+    let mut tries = 0;
+    loop {
+        let guard = connect(program).await?;
+        let hello = guard.0.hello().await?;
+        tries += 1;
+        if hello.vip == program.vip {
+            return Ok(Met { guard, hello, former_vips });
+        }
+        former_vips.extend(hello.vip.clone());
+        if guards(&hello) || tries > REPLACE_TRIES || guard.0.quit().await.is_err() {
+            return Ok(Met { guard, hello, former_vips });
+        }
+    }
+}
+
+fn guards(hello: &Hello) -> bool {
+    let armed = hello.armed.is_some() && !hello.expired;
+    match hello.backend {
+        BackendState::Running { .. } | BackendState::Stopping => true,
+        BackendState::Stopped | BackendState::Exited { .. } | BackendState::External => armed,
+    }
+}
+
+fn outdated(program: &GuardProgram, hello: &Hello) -> Option<String> {
+    if hello.vip == program.vip {
+        return None;
+    }
+    let said = |vip: &Option<VipName>| {
+        vip.as_ref().map_or_else(|| String::from("none"), VipName::to_string)
+    };
+    let words = format!(
+        "the guard of an earlier daemon keeps the lease's deadline for another virtual IP ({}) \
+         than is configured ({}): move the primary away and back when convenient (`ccm demote`)",
+        said(&hello.vip),
+        said(&program.vip)
+    );
+    tracing::warn!("{words}");
+    Some(words)
+}
+
+/// Finds the guard or starts one.
+async fn connect(program: &GuardProgram) -> Result<Guard, GuardError> {
     GuardClient::connect_or_spawn(&program.program, &program.args, &program.socket, GUARD_WITHIN)
         .await
 }
