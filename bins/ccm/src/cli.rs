@@ -52,18 +52,46 @@ pub(crate) enum Command {
     },
     /// Take this node out of the cluster until `join`
     Leave,
+    /// Look at the virtual IP on this host, or take it off: needs neither daemon nor NATS
+    Vip {
+        #[command(subcommand)]
+        command: VipCommand,
+    },
     /// Keep the deadline of the lease for a daemon, which starts this by itself
     #[command(hide = true)]
-    Guard {
-        /// Where the daemon finds it
-        #[arg(long, value_name = "FILE")]
-        socket: PathBuf,
-        /// The systemd unit to end; without it, the guard starts the backend as its child
-        #[arg(long, value_name = "UNIT")]
-        unit: Option<String>,
-    },
+    Guard(Guard),
     /// Print the version
     Version,
+}
+
+/// `ccm vip`
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum VipCommand {
+    /// Show whether the kernel has it
+    Status,
+    /// Take it off, unless this node is PRIMARY
+    Release {
+        /// Also where this node is PRIMARY; a daemon that runs puts it back at once
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// `ccm guard`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Guard {
+    /// Where the daemon finds it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) socket: PathBuf,
+    /// The systemd unit to end; without it, the guard starts the backend as its child
+    #[arg(long, value_name = "UNIT")]
+    pub(crate) unit: Option<String>,
+    /// The virtual IP to take off
+    #[arg(long, value_name = "ADDRESS/PREFIX", requires = "vip_interface")]
+    pub(crate) vip: Option<String>,
+    /// The interface of the virtual IP
+    #[arg(long, value_name = "IF", requires = "vip")]
+    pub(crate) vip_interface: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]

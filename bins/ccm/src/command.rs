@@ -10,6 +10,7 @@ mod promote;
 mod status;
 mod switchover;
 mod version;
+mod vip;
 
 use anyhow::Context as _;
 
@@ -28,7 +29,8 @@ pub(crate) fn run(cli: Cli) -> Ended {
         Command::Demote => wait_for(demote::run(shared)),
         Command::Switchover { to } => wait_for(switchover::run(shared, &to)),
         Command::Leave => wait_for(leave::run(shared)),
-        Command::Guard { socket, unit } => guard::run(&socket, unit.as_deref()),
+        Command::Vip { command } => wait_for(vip::run(shared, command)),
+        Command::Guard(guard) => guard::run(&guard),
         Command::Version => version::run(shared),
     }
 }
@@ -36,5 +38,9 @@ pub(crate) fn run(cli: Cli) -> Ended {
 /// Runs a command that asks others.
 fn wait_for(command: impl Future<Output = Ended>) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("could not start the runtime")?.block_on(command)
+    let runtime = runtime.context("could not start the runtime")?;
+    let ended = runtime.block_on(command);
+    // What a command has given up waiting for does not hold up its end.
+    runtime.shutdown_background();
+    ended
 }

@@ -1,5 +1,12 @@
 //! Values in the words of the operator.
 
+use ccm_vip::VipConfig;
+
+/// `address/prefix`
+pub(crate) fn vip(config: &VipConfig) -> String {
+    format!("{}/{}", config.address(), config.prefix_len())
+}
+
 /// The servers as one list, without passwords that a URL may contain.
 pub(crate) fn servers(servers: &[String]) -> String {
     let shown: Vec<String> = servers.iter().map(|server| without_password(server)).collect();

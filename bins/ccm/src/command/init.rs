@@ -163,7 +163,12 @@ fn words(config: &Config, path: &Path) -> String {
         crate::words::servers(&settings.nats.servers),
     );
     if let Some(vip) = &settings.vip {
-        let line = format!("  VIP:         {}/{} on {}\n", vip.address, vip.prefix, vip.interface);
+        let line = format!(
+            "  VIP:         {}/{} on {}\n",
+            vip.address(),
+            vip.prefix_len(),
+            vip.interface()
+        );
         text.push_str(&line);
     }
     text.push_str(&format!(

@@ -5,12 +5,13 @@
 
 mod render;
 
-use ccm_control::{ControlError, NodeStatus, Status};
+use ccm_control::{ControlError, NodeStatus, Status, VipStatus};
 use ccm_types::NodeId;
 use serde_json::{Value, json};
 
 use crate::cli::Shared;
 use crate::cluster::Cluster;
+use crate::command::vip;
 use crate::exit::{Ended, Exit};
 use crate::leader::Lease;
 use crate::{print, words};
@@ -38,7 +39,7 @@ fn frame(cluster: &Cluster) -> Shown {
         cluster: settings.cluster.to_string(),
         node: settings.node.to_string(),
         servers: words::servers(&settings.nats.servers),
-        vip: settings.vip.as_ref().map(|vip| format!("{}/{}", vip.address, vip.prefix)),
+        vip: settings.vip.as_ref().map(words::vip),
         ..Shown::default()
     }
 }
@@ -73,12 +74,21 @@ async fn unanswered(cluster: &Cluster, error: &ControlError, as_json: bool) -> E
     let lease = cluster.lease().await?;
     let nodes = cluster.nodes().await?;
     let problem = problem(&cluster.settings.node, error);
+    // The kernel of this host knows it without a daemon.
+    let vip = match &cluster.settings.vip {
+        Some(config) => vip::look(config)
+            .await
+            .ok()
+            .map(|state| VipStatus { address: words::vip(config), held: state.is_held() }),
+        None => None,
+    };
     if as_json {
-        print::json(&unknown(cluster, lease.as_ref(), &nodes, &problem))?;
+        print::json(&unknown(cluster, lease.as_ref(), &nodes, vip.as_ref(), &problem))?;
     } else {
         let shown = Shown {
             leader: lease.map(|lease| lease.in_words()),
             nodes: nodes.into_iter().map(row).collect(),
+            vip_held: vip.map(|vip| vip.held),
             problem: Some(problem),
             ..frame(cluster)
         };
@@ -107,7 +117,13 @@ fn problem(node: &NodeId, error: &ControlError) -> String {
 
 /// The status of a node whose daemon does not answer: the keys of every status, null where only
 /// the daemon knows.
-fn unknown(cluster: &Cluster, lease: Option<&Lease>, nodes: &[NodeStatus], problem: &str) -> Value {
+fn unknown(
+    cluster: &Cluster,
+    lease: Option<&Lease>,
+    nodes: &[NodeStatus],
+    vip: Option<&VipStatus>,
+    problem: &str,
+) -> Value {
     let settings = &cluster.settings;
     let info = cluster.client.server_info();
     json!({
@@ -122,7 +138,7 @@ fn unknown(cluster: &Cluster, lease: Option<&Lease>, nodes: &[NodeStatus], probl
         "txid": null,
         "replicationLagMs": null,
         "unshippedBytes": null,
-        "vip": null,
+        "vip": vip,
         "nats": { "connected": true, "server": format!("{}:{}", info.host, info.port) },
         "problem": problem,
         "nodes": nodes,

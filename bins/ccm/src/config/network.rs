@@ -1,16 +1,19 @@
 //! Addresses: the node's own, the virtual IP, the listeners, and the services that are announced.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use ccm_agent::VipSettings;
+use ccm_vip::{AnnounceConfig, ConfigError, VipConfig};
 
 use super::json::Problem;
 use super::section::Section;
 
-/// The longest name of a network interface: IFNAMSIZ without the end mark.
-const INTERFACE_LEN_MAX: usize = 15;
 /// Announcements of a new holder of the virtual IP.
 const ARP_COUNT_MAX: u64 = 100;
+/// Between two of them.
+const ARP_INTERVAL_MS: (u64, u64) = (100, 60_000);
+/// Between two after these, up to an hour; 0 for none, else a second at least.
+const REFRESH_MS: (u64, u64) = (0, 3_600_000);
 /// What a service may speak.
 const PROTOCOLS: [&str; 7] = ["tcp", "udp", "http", "https", "grpc", "ws", "wss"];
 
@@ -19,28 +22,47 @@ pub(super) fn address(section: &Section<'_>, key: &str) -> Result<Option<IpAddr>
     section.parsed(key, |text| text.parse().map_err(|_| "it must be an IPv4 or IPv6 address"))
 }
 
-pub(super) fn vip(vip: &Section<'_>) -> Result<Option<VipSettings>, Problem> {
+pub(super) fn vip(vip: &Section<'_>) -> Result<Option<VipConfig>, Problem> {
     vip.allow(&["address", "netmask", "interface", "arpCount", "arpIntervalMs", "refreshMs"])?;
     if !vip.is_there() {
         return Ok(None);
     }
-    vip.number("arpCount", (1, ARP_COUNT_MAX))?;
-    vip.millis("arpIntervalMs", 10, 1_000)?;
-    vip.millis("refreshMs", 100, 60_000)?;
+    let announce = announce(vip)?;
     let address = address(vip, "address")?
         .ok_or_else(|| vip.missing("address", ": leave out vip to have no virtual IP"))?;
     let (bits, usual) = if address.is_ipv4() { (32, 24) } else { (128, 64) };
     let prefix = vip.number("netmask", (1, bits))?.unwrap_or(usual);
-    let interface = vip.parsed("interface", |name| {
-        let odd = |c: char| c.is_whitespace() || c == '/' || c == ':';
-        if name.len() > INTERFACE_LEN_MAX || name.contains(odd) {
-            return Err("it must be the name of a network interface");
-        }
-        Ok(String::from(name))
-    });
-    let interface =
-        interface?.ok_or_else(|| vip.missing("interface", " where vip.address is given"))?;
-    Ok(Some(VipSettings { address, prefix: u8::try_from(prefix).unwrap_or(u8::MAX), interface }))
+    let prefix = u8::try_from(prefix).unwrap_or(u8::MAX);
+    let interface = vip
+        .text("interface")?
+        .ok_or_else(|| vip.missing("interface", " where vip.address is given"))?;
+    let config = VipConfig::new(address, prefix, interface);
+    let config = config.and_then(|config| config.with_announce(announce));
+    config.map(Some).map_err(|error| {
+        let key = match &error {
+            ConfigError::Address { .. } | ConfigError::Edge { .. } => "address",
+            ConfigError::Prefix { .. } => "netmask",
+            ConfigError::Interface { .. } => "interface",
+            ConfigError::Announce { .. } => "refreshMs",
+        };
+        vip.wrong(key, &format!("cannot be used: {error}"))
+    })
+}
+
+/// How often the neighbours are told.
+fn announce(vip: &Section<'_>) -> Result<AnnounceConfig, Problem> {
+    let usual = AnnounceConfig::default();
+    let millis = |key, bounds, usual| {
+        let given = vip.number(key, bounds)?;
+        Ok::<_, Problem>(given.map_or(usual, Duration::from_millis))
+    };
+    let count = vip.number("arpCount", (1, ARP_COUNT_MAX))?;
+    let count = count.and_then(|count| u32::try_from(count).ok());
+    Ok(AnnounceConfig {
+        count: count.unwrap_or(usual.count),
+        interval: millis("arpIntervalMs", ARP_INTERVAL_MS, usual.interval)?,
+        refresh: millis("refreshMs", REFRESH_MS, usual.refresh)?,
+    })
 }
 
 /// The listeners are checked here and used by what listens.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ccm_agent::{BackendKind, Settings};
+use ccm_vip::AnnounceConfig;
 
 use super::Config;
 
@@ -34,7 +35,8 @@ fn the_sample_of_the_deploy_folder_is_accepted_and_says_the_defaults() {
     assert_eq!(sample.nats.servers.len(), 3);
     assert_eq!(sample.nats.credentials.as_deref(), Some(Path::new("/etc/convex/nats.creds")));
     let vip = sample.vip.unwrap();
-    assert_eq!((vip.address.to_string(), vip.prefix), (String::from("10.0.1.100"), 24));
+    assert_eq!((vip.address().to_string(), vip.prefix_len()), (String::from("10.0.1.100"), 24));
+    assert_eq!((vip.interface(), vip.announce()), ("eth0", AnnounceConfig::default()));
     let default = accepted(&smallest(""));
     assert_eq!(format!("{:?}", default.files), format!("{:?}", sample.files));
     assert_eq!(format!("{:?}", default.backend), format!("{:?}", sample.backend));
@@ -96,7 +98,10 @@ fn every_key_is_read() {
     assert!(matches!(settings.backend.kind, BackendKind::Process(argv) if argv.len() == 2));
     assert_eq!(settings.backend.health, None);
     assert_eq!(settings.backend.health_timeout, Duration::from_millis(400));
-    assert_eq!(settings.vip.map(|vip| vip.prefix), Some(128));
+    let vip = settings.vip.unwrap();
+    let (interval, refresh) = (Duration::from_millis(500), Duration::from_secs(5));
+    assert_eq!(vip.prefix_len(), 128);
+    assert_eq!(vip.announce(), AnnounceConfig { count: 3, interval, refresh });
     assert_eq!((settings.priority, settings.candidate, settings.guard), (50, false, false));
 }
 
@@ -230,7 +235,8 @@ const REFUSED: [(&str, &str); 34] = [
     ),
     (
         r#", "vip": { "address": "10.0.1.1", "interface": "eth 0" }"#,
-        "line 5, column 48: vip.interface is \"eth 0\": it must be the name of a network interface",
+        "line 5, column 48: vip.interface cannot be used: \"eth 0\" cannot be the name of an \
+         interface: 1 to 15 bytes without space, slash or colon; `ip link` shows the names",
     ),
     (
         r#", "http": { "healthListen": ":8080" }"#,

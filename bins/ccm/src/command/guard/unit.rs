@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ccm_guard::Target;
+use ccm_guard::{GuardedVip, Target};
 use ccm_systemd_backend::{Bus, Unit, UnitError};
 
 /// How long one call waits: the guard gives up calls of a second, and asks again.
@@ -13,12 +13,13 @@ const CALL_WITHIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct UnitTarget {
     name: String,
+    vip: Option<GuardedVip>,
     unit: Mutex<Option<Arc<Unit>>>,
 }
 
 impl UnitTarget {
-    pub(super) fn new(name: &str) -> Self {
-        Self { name: String::from(name), unit: Mutex::new(None) }
+    pub(super) fn new(name: &str, vip: Option<GuardedVip>) -> Self {
+        Self { name: String::from(name), vip, unit: Mutex::new(None) }
     }
 
     async fn unit(&self) -> Result<Arc<Unit>, UnitError> {
@@ -57,6 +58,10 @@ impl UnitTarget {
 
 impl Target for UnitTarget {
     const STARTS: bool = false;
+
+    fn vip(&self) -> Option<&GuardedVip> {
+        self.vip.as_ref()
+    }
 
     async fn stop(&self) -> Result<(), String> {
         let unit = self.unit().await.map_err(|error| self.failed(&error))?;

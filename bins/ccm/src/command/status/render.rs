@@ -75,14 +75,14 @@ fn millis(value: Option<u64>) -> String {
 
 /// Held or not, as measured; loud when that is not what the role wants.
 fn vip_status(shown: &Shown) -> String {
-    let primary = shown.role.as_deref() == Some("PRIMARY");
-    let role = shown.role.as_deref().unwrap_or_default();
-    match shown.vip_held {
-        None => String::from(UNKNOWN),
-        Some(true) if primary => String::from("held (this node is PRIMARY)"),
-        Some(false) if !primary => String::from("not held"),
-        Some(true) => format!("HELD although this node is {role}"),
-        Some(false) => String::from("NOT HELD although this node is PRIMARY"),
+    match (shown.vip_held, shown.role.as_deref()) {
+        (None, _) => String::from(UNKNOWN),
+        (Some(true), Some("PRIMARY")) => String::from("held (this node is PRIMARY)"),
+        (Some(false), Some("PRIMARY")) => String::from("NOT HELD although this node is PRIMARY"),
+        (Some(false), _) => String::from("not held"),
+        (Some(true), Some(role)) => format!("HELD although this node is {role}"),
+        // The guard takes it off when the lease of a daemon that is gone runs out.
+        (Some(true), None) => String::from("held (no daemon of this node answers)"),
     }
 }
 
@@ -216,5 +216,8 @@ db2.example.com  PASSIVE  stopped  -     -    now      the disk is full
         assert_eq!(status("PASSIVE", Some(true)), "HELD although this node is PASSIVE");
         assert_eq!(status("PRIMARY", Some(false)), "NOT HELD although this node is PRIMARY");
         assert_eq!(status("PRIMARY", None), "unknown");
+        let silent = |held| vip_status(&Shown { role: None, vip_held: held, ..primary() });
+        assert_eq!(silent(Some(true)), "held (no daemon of this node answers)");
+        assert_eq!(silent(Some(false)), "not held");
     }
 }
