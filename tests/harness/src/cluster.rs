@@ -1,6 +1,7 @@
 //! A NATS server and nodes over it, each with a folder, a configuration and a daemon.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,10 @@ use tempfile::TempDir;
 
 use crate::node::{free_port, run};
 use crate::rows::clients;
-use crate::{Ack, LeaseWatch, NatsServer, Node, OneBackend, Ran, Rows, Writer, bin_dir, build};
+use crate::{
+    Ack, Host, Http, INTERFACE, Lan, LeaseWatch, NatsServer, Node, OneBackend, OneHolder, Ran,
+    Rows, SWITCH, Writer, bin_dir, build,
+};
 use crate::{processes, wait};
 
 /// When a wait for something that should simply happen is given up: far above what anything takes
@@ -18,6 +22,12 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two times that a node is asked for its status.
 const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// The virtual IP of a cluster on a [`Lan`].
+pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 100));
+
+/// The port of every backend on a [`Lan`].
+const LAN_PORT: u16 = 3210;
 
 /// How to set up a cluster.
 #[derive(Debug, Clone)]
@@ -72,31 +82,62 @@ impl Cluster {
     /// Builds the programs, starts the server and writes the configurations; starts no daemon.
     #[must_use]
     pub fn prepare(options: ClusterOptions) -> Self {
-        build();
-        let arguments: Vec<&str> = options.nats_args.iter().map(String::as_str).collect();
-        let nats = NatsServer::start_with(&arguments);
-        let dir = tempfile::Builder::new().prefix("ccm-cluster-").tempdir().unwrap();
-        let mut cluster = Self { nodes: Vec::new(), options, nats, dir };
+        let mut cluster = Self::without_nodes(options, "127.0.0.1");
         for number in 1..=cluster.options.nodes {
             cluster.add_node(&format!("node-{number}"));
         }
         cluster
     }
 
+    /// [`Cluster::prepare`] with a host of its own for every node, and [`VIP`] as the virtual IP.
+    #[must_use]
+    pub fn prepare_on(lan: &Lan, options: ClusterOptions) -> Self {
+        let mut cluster = Self::without_nodes(options, "0.0.0.0");
+        for number in 1..=cluster.options.nodes {
+            let host = lan.plug(u8::try_from(number).unwrap());
+            cluster.add(&format!("node-{number}"), LAN_PORT, Some(host));
+        }
+        cluster
+    }
+
+    fn without_nodes(options: ClusterOptions, listen: &'static str) -> Self {
+        build();
+        let arguments: Vec<&str> = options.nats_args.iter().map(String::as_str).collect();
+        let nats = NatsServer::start_on(listen, &arguments);
+        let dir = tempfile::Builder::new().prefix("ccm-cluster-").tempdir().unwrap();
+        Self { nodes: Vec::new(), options, nats, dir }
+    }
+
     /// [`Cluster::prepare`], then starts every daemon and waits until one node serves.
     #[must_use]
     pub fn start(options: ClusterOptions) -> Self {
         let mut cluster = Self::prepare(options);
-        for node in &mut cluster.nodes {
+        cluster.start_all();
+        cluster
+    }
+
+    /// [`Cluster::prepare_on`], then starts every daemon and waits until one node serves.
+    #[must_use]
+    pub fn start_on(lan: &Lan, options: ClusterOptions) -> Self {
+        let mut cluster = Self::prepare_on(lan, options);
+        cluster.start_all();
+        cluster
+    }
+
+    fn start_all(&mut self) {
+        for node in &mut self.nodes {
             node.start();
         }
-        cluster.wait_serving();
-        cluster
+        self.wait_serving();
     }
 
     /// Adds a node with a folder and a configuration; its index.
     pub fn add_node(&mut self, name: &str) -> usize {
-        let node = Node::new(String::from(name), self.dir.path().join(name), free_port());
+        self.add(name, free_port(), None)
+    }
+
+    fn add(&mut self, name: &str, port: u16, host: Option<Host>) -> usize {
+        let node = Node::new(String::from(name), self.dir.path().join(name), port, host);
         node.write_config(&self.config(&node));
         self.nodes.push(node);
         self.nodes.len() - 1
@@ -108,18 +149,22 @@ impl Cluster {
             String::from("--db"),
             node.data().display().to_string(),
             String::from("--listen"),
-            format!("127.0.0.1:{}", node.port),
+            format!("{}:{}", if node.host.is_some() { "0.0.0.0" } else { "127.0.0.1" }, node.port),
             String::from("--synchronous"),
             self.options.synchronous.clone(),
             String::from("--host"),
             node.name.clone(),
         ];
         command.extend(self.options.backend_args.iter().cloned());
-        json!({
+        let nats = match &node.host {
+            Some(_) => format!("nats://{SWITCH}:{}", self.nats.port()),
+            None => self.nats.url(),
+        };
+        let mut config = json!({
             "clusterId": self.options.id,
             "nodeId": node.name,
-            "address": "127.0.0.1",
-            "nats": { "servers": [self.nats.url()] },
+            "address": node.address(),
+            "nats": { "servers": [nats] },
             "election": {
                 "leaderTtlMs": millis(self.options.ttl),
                 "heartbeatIntervalMs": millis(self.options.heartbeat),
@@ -132,7 +177,11 @@ impl Cluster {
                 "dataPath": node.data(),
             },
             "http": { "healthListen": "off", "metricsListen": "off" },
-        })
+        });
+        if node.host.is_some() {
+            config["vip"] = json!({ "address": VIP, "netmask": 24, "interface": INTERFACE });
+        }
+        config
     }
 
     /// The folder of everything.
@@ -211,6 +260,45 @@ impl Cluster {
     #[must_use]
     pub fn one_backend(&self) -> OneBackend {
         OneBackend::watch(self.dir.path())
+    }
+
+    /// A watch for two hosts that have the virtual IP at once.
+    ///
+    /// # Panics
+    /// When the nodes have no hosts of their own.
+    #[must_use]
+    pub fn one_holder(&self) -> OneHolder {
+        OneHolder::watch(VIP, &self.hosts())
+    }
+
+    /// The hosts of the nodes, in their order.
+    ///
+    /// # Panics
+    /// When the nodes have none of their own.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Host> {
+        self.nodes.iter().map(|node| node.host.clone().unwrap()).collect()
+    }
+
+    /// Waits until node `index` has the virtual IP and no other node has.
+    pub fn wait_vip(&self, index: usize) {
+        let what = format!("only {} to have the virtual IP", self.nodes[index].name);
+        wait::until(PATIENCE, &what, || {
+            let mut hosts = self.hosts().into_iter().enumerate();
+            hosts.all(|(at, host)| host.has(VIP) == (at == index)).then_some(())
+        });
+    }
+
+    /// Waits until a client at the switch that asks the virtual IP is answered by the backend of
+    /// node `index`.
+    pub fn wait_answers_at_vip(&self, lan: &Lan, index: usize) {
+        let mac = self.hosts()[index].mac();
+        let what = format!("{} to answer at the virtual IP", self.nodes[index].name);
+        wait::until(PATIENCE, &what, || {
+            let answer = Http::at(SocketAddr::new(VIP, LAN_PORT), ASK_EVERY * 5).get("/version");
+            let there = lan.neighbour(VIP).contains(&mac);
+            (answer.is_ok_and(|(code, _)| code == 200) && there).then_some(())
+        });
     }
 
     /// A watch of the lease.

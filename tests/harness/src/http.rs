@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A client of one port on this machine.
+/// A client of one server.
 #[derive(Debug)]
 pub struct Http {
-    port: u16,
+    server: SocketAddr,
     within: Duration,
     stream: Option<BufReader<TcpStream>>,
 }
@@ -18,7 +18,13 @@ impl Http {
     /// A client of 127.0.0.1:`port`; connecting, sending and receiving may each take `within`.
     #[must_use]
     pub fn new(port: u16, within: Duration) -> Self {
-        Self { port, within, stream: None }
+        Self::at(SocketAddr::from(([127, 0, 0, 1], port)), within)
+    }
+
+    /// A client of `server`, as [`Http::new`].
+    #[must_use]
+    pub fn at(server: SocketAddr, within: Duration) -> Self {
+        Self { server, within, stream: None }
     }
 
     /// GETs `path`; the status code and the body.
@@ -54,8 +60,7 @@ impl Http {
     }
 
     fn connect(&self) -> std::io::Result<BufReader<TcpStream>> {
-        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
-        let stream = TcpStream::connect_timeout(&address, self.within)?;
+        let stream = TcpStream::connect_timeout(&self.server, self.within)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(self.within))?;
         stream.set_write_timeout(Some(self.within))?;

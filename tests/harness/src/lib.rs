@@ -6,6 +6,8 @@
 //! - [`Writer`] writes to whoever serves and remembers what was acknowledged; [`Rows`] compares
 //!   that with a database.
 //! - [`OneBackend`] looks every few milliseconds whether two backends run at once.
+//! - [`in_lan`] gives every node a network of its own; [`OneHolder`] looks every few milliseconds
+//!   whether two of them have the virtual IP at once.
 //! - [`LeaseWatch`] sees every write to the lease, without ccm's help.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a harness fails the test by panicking")]
@@ -13,11 +15,13 @@
 mod binaries;
 mod cluster;
 mod http;
+mod lan;
 mod lease_watch;
 mod nats;
 mod nats_wire;
 mod node;
 mod one_backend;
+mod one_holder;
 pub mod processes;
 mod rows;
 mod tools;
@@ -25,12 +29,14 @@ pub mod wait;
 mod writer;
 
 pub use binaries::{bin_dir, build};
-pub use cluster::{Cluster, ClusterOptions, PATIENCE, ccm};
+pub use cluster::{Cluster, ClusterOptions, PATIENCE, VIP, ccm};
 pub use http::Http;
+pub use lan::{Host, INTERFACE, Lan, SWITCH, in_lan};
 pub use lease_watch::{LeaseWatch, LeaseWrite};
 pub use nats::NatsServer;
 pub use node::{Node, Operator, Ran};
 pub use one_backend::OneBackend;
+pub use one_holder::OneHolder;
 pub use rows::{Lost, Rows};
 pub use tools::{bound, litestream, nats_server, spawn_bound};
 pub use writer::{Ack, Writer};

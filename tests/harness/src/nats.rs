@@ -17,6 +17,7 @@ pub struct NatsServer {
     child: Option<Child>,
     port: u16,
     dir: TempDir,
+    listen: &'static str,
     extra: Vec<String>,
 }
 
@@ -30,9 +31,14 @@ impl NatsServer {
     /// [`NatsServer::start`] with further command line arguments (`--user`, `--pass`, `-c`, …).
     #[must_use]
     pub fn start_with(extra: &[&str]) -> Self {
+        Self::start_on("127.0.0.1", extra)
+    }
+
+    /// [`NatsServer::start_with`] on an address other than 127.0.0.1, as `0.0.0.0`.
+    pub(crate) fn start_on(listen: &'static str, extra: &[&str]) -> Self {
         let dir = tempfile::Builder::new().prefix("ccm-nats-").tempdir().unwrap();
         let extra = extra.iter().map(|&s| String::from(s)).collect();
-        let mut server = Self { child: None, port: 0, dir, extra };
+        let mut server = Self { child: None, port: 0, dir, listen, extra };
         server.launch(-1);
         server
     }
@@ -82,7 +88,7 @@ impl NatsServer {
         }
         std::fs::create_dir(&ports).unwrap();
         let mut command = Command::new(nats_server());
-        command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"]);
+        command.args(["-a", self.listen, "-p", &port.to_string(), "-js", "-sd"]);
         command.arg(self.dir.path().join("store"));
         command.arg("--ports_file_dir").arg(&ports).arg("-l").arg(self.log()).args(&self.extra);
         let child = spawn_bound(&command);
@@ -90,8 +96,8 @@ impl NatsServer {
         self.child = Some(child);
         self.port = wait::until(START_WITHIN, "nats-server to write its ports file", || {
             let text = std::fs::read_to_string(&file).ok()?;
-            let (_, rest) = text.split_once("127.0.0.1:")?;
-            rest.split('"').next()?.parse().ok()
+            let (_, rest) = text.split_once("nats://")?;
+            rest.split('"').next()?.rsplit_once(':')?.1.parse().ok()
         });
         wait::until(START_WITHIN, "nats-server to listen", || {
             std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()

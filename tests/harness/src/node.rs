@@ -1,6 +1,7 @@
 //! One node: a folder with a configuration, a daemon over it, and its backend's port.
 
 use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::processes::{self, NODE_DIR, Process, Signal};
-use crate::{Http, bin_dir, bound, wait};
+use crate::{Host, Http, bin_dir, bound, wait};
 
 /// How long a probe of a backend may take.
 const PROBE_WITHIN: Duration = Duration::from_secs(1);
@@ -49,13 +50,21 @@ pub struct Node {
     pub dir: PathBuf,
     /// The port of its backend.
     pub port: u16,
+    /// Where it is, when not on this machine's own network.
+    pub host: Option<Host>,
     daemon: Option<Child>,
 }
 
 impl Node {
-    pub(crate) fn new(name: String, dir: PathBuf, port: u16) -> Self {
+    pub(crate) fn new(name: String, dir: PathBuf, port: u16, host: Option<Host>) -> Self {
         std::fs::create_dir_all(&dir).unwrap();
-        Self { name, dir, port, daemon: None }
+        Self { name, dir, port, host, daemon: None }
+    }
+
+    /// Its own address.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.host.as_ref().map_or(Ipv4Addr::LOCALHOST, Host::address).into()
     }
 
     /// The configuration file.
@@ -106,7 +115,7 @@ impl Node {
     pub fn start(&mut self) {
         assert!(self.daemon.is_none(), "{} runs", self.name);
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
-        let mut daemon = Command::new(bin_dir().join("ccm"));
+        let mut daemon = ccm_on(self.host.as_ref());
         daemon.arg("daemon").arg("--config").arg(self.config()).env(NODE_DIR, self.dir.join(""));
         let mut daemon = bound(&daemon);
         daemon.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
@@ -171,14 +180,16 @@ impl Node {
     /// Whether the node's backend answers.
     #[must_use]
     pub fn serves(&self) -> bool {
-        let answer = Http::new(self.port, PROBE_WITHIN).get("/version");
+        let answer =
+            Http::at(SocketAddr::new(self.address(), self.port), PROBE_WITHIN).get("/version");
         answer.is_ok_and(|(code, _)| code == 200)
     }
 
     /// GETs JSON from the node's backend.
     #[must_use]
     pub fn get(&self, path: &str, within: Duration) -> Option<Value> {
-        let (code, body) = Http::new(self.port, within).get(path).ok()?;
+        let (code, body) =
+            Http::at(SocketAddr::new(self.address(), self.port), within).get(path).ok()?;
         (code == 200).then(|| serde_json::from_str(&body).ok())?
     }
 
@@ -197,7 +208,7 @@ impl Node {
     /// Somebody who gives commands on this node, from any thread.
     #[must_use]
     pub fn operator(&self) -> Operator {
-        Operator { dir: self.dir.clone(), config: self.config() }
+        Operator { dir: self.dir.clone(), config: self.config(), host: self.host.clone() }
     }
 }
 
@@ -206,13 +217,14 @@ impl Node {
 pub struct Operator {
     dir: PathBuf,
     config: PathBuf,
+    host: Option<Host>,
 }
 
 impl Operator {
     /// Runs `ccm VERB --config … ARGS` and waits for its end.
     #[must_use]
     pub fn ccm(&self, verb: &str, args: &[&str]) -> Ran {
-        let mut ccm = Command::new(bin_dir().join("ccm"));
+        let mut ccm = ccm_on(self.host.as_ref());
         ccm.arg(verb).arg("--config").arg(&self.config).args(args).stdin(Stdio::null());
         run(ccm.env(NODE_DIR, self.dir.join("")))
     }
@@ -222,6 +234,12 @@ impl Operator {
     pub fn status(&self) -> Ran {
         self.ccm("status", &["--json"])
     }
+}
+
+/// ccm without arguments, on a host.
+fn ccm_on(host: Option<&Host>) -> Command {
+    let ccm = bin_dir().join("ccm");
+    host.map_or_else(|| Command::new(&ccm), |host| host.command(&ccm))
 }
 
 /// Runs a command and waits for its end.
