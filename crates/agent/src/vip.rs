@@ -64,10 +64,14 @@ impl VipPort {
     async fn vip(&self) -> Result<&Vip, VipError> {
         let open = || async {
             let until = self.hold_until.subscribe();
-            let may_hold = move || until.borrow().is_some_and(|until| BootClock.now() < until);
-            Vip::open_while(self.config.clone(), may_hold)
+            Vip::open_while(self.config.clone(), move || is_ahead(*until.borrow()))
         };
         self.vip.get_or_try_init(open).await
+    }
+
+    /// Whether it may be held at this moment.
+    fn may_hold(&self) -> bool {
+        is_ahead(*self.hold_until.borrow())
     }
 
     async fn acquire(&self) -> Result<(), VipError> {
@@ -142,6 +146,10 @@ impl VipPort {
             );
         }
     }
+}
+
+fn is_ahead(until: Option<Monotonic>) -> bool {
+    until.is_some_and(|until| BootClock.now() < until)
 }
 
 /// The lane.

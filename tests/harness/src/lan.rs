@@ -39,7 +39,8 @@ pub fn in_lan(test: impl FnOnce(&Lan) + Send) {
         let running = scope.spawn(|| {
             let _own = new_namespace();
             ip("link set lo up");
-            ip(&format!("link add {BRIDGE} type bridge"));
+            // Of its own, or it changes with every port and its neighbours lose it.
+            ip(&format!("link add {BRIDGE} address 02:00:00:00:00:ff type bridge"));
             ip(&format!("address add {SWITCH}/24 dev {BRIDGE}"));
             ip(&format!("link set {BRIDGE} up"));
             test(&Lan(()));

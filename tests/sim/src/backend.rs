@@ -376,10 +376,7 @@ impl World {
     pub(crate) fn gone(&mut self, host: HostId) {
         let it = &mut self.hosts[host];
         let captured = it.daemon.as_ref().is_some_and(|daemon| daemon.files.is_capturing());
-        if it.backend.closing
-            && !captured
-            && let Some(data) = &mut it.disk.data
-        {
+        if it.backend.closing && !captured && let Some(data) = &mut it.disk.data {
             // The last connection that closes leaves no WAL.
             data.close();
         }
@@ -402,10 +399,7 @@ impl World {
         let next = self.random.between(100, 1500) * MS;
         let full = it.disk.full_until > self.now;
         let healthy = !it.backend.hangs && !it.backend.closing;
-        if healthy
-            && !full
-            && let Some(data) = &mut it.disk.data
-        {
+        if healthy && !full && let Some(data) = &mut it.disk.data {
             let version = self.versions.commit(data.content(), self.now);
             data.commit(version, self.scenario.full_sync, &mut self.random);
             self.say(host, || format!("the backend commits {version}"));

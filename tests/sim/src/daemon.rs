@@ -116,8 +116,9 @@ impl World {
     /// Reaches NATS, or tries again.
     pub(crate) fn join(&mut self, host: HostId) {
         let link = &self.hosts[host].link;
-        let reached =
-            self.nats.is_up(self.now) && link.mute_until <= self.now && link.deaf_until <= self.now;
+        let reached = self.nats.is_up(self.now)
+            && link.mute_until <= self.now
+            && link.deaf_until <= self.now;
         let run = self.run_of(host);
         if !reached {
             self.after(JOIN_EVERY, What::Join { host, run });
@@ -246,9 +247,9 @@ impl World {
         match operation {
             Operation::AcquireVip => self.change_vip(host, op, true),
             Operation::ReleaseVip => self.change_vip(host, op, false),
-            Operation::StartBackend | Operation::StopBackend | Operation::KillBackend { .. } => {
-                self.to_lane(host, op, operation)
-            }
+            Operation::StartBackend
+            | Operation::StopBackend
+            | Operation::KillBackend { .. } => self.to_lane(host, op, operation),
             Operation::MoveFence { .. }
             | Operation::Compare
             | Operation::CatchUp
@@ -358,9 +359,7 @@ impl World {
         if let Some((_, until)) = daemon.belief {
             at = at.min(until);
         }
-        if let Some((.., until)) =
-            daemon.writing.filter(|_| self.mutant == Some(Mutant::HopefulRenewal))
-        {
+        if let Some((.., until)) = daemon.writing.filter(|_| self.mutant == Some(Mutant::HopefulRenewal)) {
             at = at.min(until - MOMENT);
         }
         let (at, run) = (it.clock.real(at), daemon.run);

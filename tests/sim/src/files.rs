@@ -120,7 +120,8 @@ impl World {
         let Some(lane) = self.lane_of(host) else { return };
         lane.queue.push_back(request);
         let writing = matches!(&lane.busy, Some(Busy { stage: Stage::CatchApply(..), .. }));
-        let catching = matches!(&lane.busy, Some(Busy { operation: Some(Operation::CatchUp), .. }));
+        let catching =
+            matches!(&lane.busy, Some(Busy { operation: Some(Operation::CatchUp), .. }));
         if catching && !writing {
             let why = String::from("the catch-up was interrupted");
             self.files_done(host, Outcome::Transient(why));

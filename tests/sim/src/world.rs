@@ -126,7 +126,9 @@ impl What {
             | Self::Guard { host, life, .. }
             | Self::GuardTick { host, life, .. }
             | Self::VipDropped { host, life } => Process::Host(host, life),
-            Self::Commit { host, life } | Self::Gone { host, life } => Process::Backend(host, life),
+            Self::Commit { host, life } | Self::Gone { host, life } => {
+                Process::Backend(host, life)
+            }
             Self::Join { host, run }
             | Self::Lease { host, run, .. }
             | Self::LeaseTick { host, run, .. }

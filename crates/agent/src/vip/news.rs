@@ -77,6 +77,9 @@ pub(super) async fn forward(port: &VipPort) {
 fn say(port: &VipPort, event: &VipEvent) {
     let (vip, interface) = (port.config.address(), port.config.interface());
     match event {
+        VipEvent::Lost if !port.may_hold() => {
+            tracing::info!(%vip, interface, "the guard has taken the virtual IP off");
+        }
         VipEvent::Lost => tracing::warn!(
             %vip, interface,
             "the virtual IP was removed by something else and is being put back"

@@ -100,8 +100,7 @@ impl World {
         };
         disk.stamp = None;
         let old = disk.replica.take().map(|replica| replica.content);
-        disk.replica =
-            Some(Replica { content: data.content(), at, timestamp_ms: None, torn: None });
+        disk.replica = Some(Replica { content: data.content(), at, timestamp_ms: None, torn: None });
         self.say(host, || format!("the data file is the replica at {at}: {}", data.content()));
         self.check_retired(host, at, data.content());
         if let Some(old) = old {
