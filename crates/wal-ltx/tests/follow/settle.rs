@@ -83,7 +83,7 @@ async fn follow(
     passive: &Passive,
     look: impl FnMut(&FollowProgress) -> bool,
 ) -> FollowProgress {
-    let config = FollowConfig::new(node("former"));
+    let config = FollowConfig::new(node("primary"));
     let follower = Follower::start(bucket.store.clone(), Arc::clone(&passive.local), config);
     let mut progress = follower.progress();
     let seen = match tokio::time::timeout(WITHIN, progress.wait_for(look)).await {
@@ -141,7 +141,7 @@ async fn data_set_aside_by_a_promotion_has_the_position_that_the_bucket_knows() 
     let mut source = Source::new(4096, 62);
     (0..3).for_each(|_| source.commit_random());
     bucket.put(&source, 9, 1, 4).await;
-    bucket.take_over(3, "former").await;
+    bucket.take_over(3, "primary").await;
     let files = bucket.store.list().await.unwrap();
     let data = passive.local.summary().unwrap();
     let verdict = compare(data, &files).unwrap();
@@ -174,7 +174,7 @@ async fn data_that_may_be_the_newest_is_left_alone_and_nothing_is_followed() {
 async fn a_fence_that_this_node_moved_itself_does_not_make_its_data_outdated() {
     let mut bucket = Bucket::new().await;
     let passive = former_primary(&bucket, true).await;
-    bucket.take_over(2, "former").await;
+    bucket.take_over(2, "primary").await;
     follow(&bucket, &passive, |p| p.phase == FollowPhase::Waiting).await;
     assert!(passive.path("data.db").exists());
     // Unless somebody has written under a later epoch meanwhile.
@@ -182,7 +182,7 @@ async fn a_fence_that_this_node_moved_itself_does_not_make_its_data_outdated() {
     let mut source = Source::new(4096, 60);
     (0..3).for_each(|_| source.commit_random());
     bucket.put(&source, 9, 1, 3).await;
-    bucket.take_over(4, "former").await;
+    bucket.take_over(4, "primary").await;
     follow(&bucket, &passive, following).await;
     assert!(!passive.path("data.db").exists());
     assert_eq!(passive.local.diverged().unwrap().len(), 1);
