@@ -93,8 +93,7 @@ async fn look_around(
         Ok::<_, ccm_wal_ltx::local::LocalError>((local, epoch))
     };
     let opened = tokio::task::spawn_blocking(open).await;
-    let (local, epoch) =
-        opened.map_err(|_| RunError::TaskDied { name: "opening the files" })??;
+    let (local, epoch) = opened.map_err(|_| RunError::TaskDied { name: "opening the files" })??;
     let local = Arc::new(local);
     let backend = &settings.backend;
     let probe = match &backend.health {

@@ -210,7 +210,8 @@ async fn a_bucket_that_is_made_anew_gives_no_token_twice() {
     let nats = NatsServer::start();
     let store = open(&nats).await;
     let old = store.move_fence(Epoch::new(1), &node("a")).await.unwrap();
-    let _ = nats.request(&format!("$JS.API.STREAM.DELETE.OBJ_{BUCKET}"), &serde_json::json!({}));
+    let delete = format!("$JS.API.STREAM.DELETE.OBJ_{BUCKET}");
+    assert_eq!(nats.request(&delete, &serde_json::json!({}))["success"], true);
     let anew = open(&nats).await;
     let new = anew.move_fence(Epoch::new(1), &node("b")).await.unwrap();
     assert!(new.token > old.token);

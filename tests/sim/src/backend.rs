@@ -12,7 +12,7 @@ use ccm_types::{Epoch, Monotonic};
 use crate::daemon::{START_TIMEOUT, STOP_TIMEOUT, armed};
 use crate::mutant::Mutant;
 use crate::scenario::HostId;
-use crate::time::{MS, S, Time};
+use crate::time::{MS, S, Time, micros};
 use crate::world::{What, World};
 
 /// From daemon to guard and back.
@@ -113,7 +113,7 @@ impl World {
     }
 
     /// A request for the lane. A stop interrupts a start, a kill also a stop.
-    pub(crate) fn to_lane(&mut self, host: HostId, op: OpId, operation: Operation) {
+    pub(crate) fn ask_lane(&mut self, host: HostId, op: OpId, operation: Operation) {
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
         let lane = &mut daemon.lane;
         let interrupts = match (&lane.busy, &operation) {
@@ -147,7 +147,17 @@ impl World {
                 lane.serving = false;
                 (Request::Kill { gone_by: *gone_by }, Stage::Ending)
             }
-            _ => {
+            Operation::StopBackend
+            | Operation::MoveFence { .. }
+            | Operation::Compare
+            | Operation::CatchUp
+            | Operation::Place { .. }
+            | Operation::StartCapture { .. }
+            | Operation::AcquireVip
+            | Operation::ReleaseVip
+            | Operation::Flush
+            | Operation::AbandonCapture
+            | Operation::Retire { .. } => {
                 lane.serving = false;
                 let grace_ms = u64::try_from(STOP_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
                 (Request::Stop { grace_ms }, Stage::Ending)
@@ -160,8 +170,8 @@ impl World {
         }
     }
 
-    pub(crate) fn from_guard(&mut self, host: HostId, id: u64, reply: &Reply) {
-        let deadline = self.now + START_TIMEOUT.as_micros() as Time;
+    pub(crate) fn guard_answers(&mut self, host: HostId, id: u64, reply: &Reply) {
+        let deadline = self.now + micros(START_TIMEOUT);
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
         let (run, lane) = (daemon.run, &mut daemon.lane);
         if lane.asked != id {
@@ -376,7 +386,10 @@ impl World {
     pub(crate) fn gone(&mut self, host: HostId) {
         let it = &mut self.hosts[host];
         let captured = it.daemon.as_ref().is_some_and(|daemon| daemon.files.is_capturing());
-        if it.backend.closing && !captured && let Some(data) = &mut it.disk.data {
+        if it.backend.closing
+            && !captured
+            && let Some(data) = &mut it.disk.data
+        {
             // The last connection that closes leaves no WAL.
             data.close();
         }
@@ -399,7 +412,10 @@ impl World {
         let next = self.random.between(100, 1500) * MS;
         let full = it.disk.full_until > self.now;
         let healthy = !it.backend.hangs && !it.backend.closing;
-        if healthy && !full && let Some(data) = &mut it.disk.data {
+        if healthy
+            && !full
+            && let Some(data) = &mut it.disk.data
+        {
             let version = self.versions.commit(data.content(), self.now);
             data.commit(version, self.scenario.full_sync, &mut self.random);
             self.say(host, || format!("the backend commits {version}"));

@@ -308,7 +308,12 @@ impl World {
                 let event = Event::CaptureEnded { fenced: false, why };
                 self.after(MS, What::Tell { host, run, event });
             }
-            _ => {
+            Said::Moved(_)
+            | Said::Standing(_)
+            | Said::Files { .. }
+            | Said::Got(_)
+            | Said::NotFound
+            | Said::Nothing => {
                 let (pause, number) = (capture.pause, capture.id);
                 capture.pause = (pause * 2).min(PAUSE_MAX);
                 capture.looking = true;

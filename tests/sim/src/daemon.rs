@@ -116,9 +116,8 @@ impl World {
     /// Reaches NATS, or tries again.
     pub(crate) fn join(&mut self, host: HostId) {
         let link = &self.hosts[host].link;
-        let reached = self.nats.is_up(self.now)
-            && link.mute_until <= self.now
-            && link.deaf_until <= self.now;
+        let reached =
+            self.nats.is_up(self.now) && link.mute_until <= self.now && link.deaf_until <= self.now;
         let run = self.run_of(host);
         if !reached {
             self.after(JOIN_EVERY, What::Join { host, run });
@@ -224,8 +223,8 @@ impl World {
             Action::ArmGuard { epoch, valid_until } => self.arm(host, epoch, valid_until),
             Action::DisarmGuard => self.disarm(host),
             Action::Run { op, operation } => self.run(host, op, operation),
-            Action::Follow => self.to_files(host, crate::files::Request::Follow),
-            Action::StopFollowing => self.to_files(host, crate::files::Request::StopFollowing),
+            Action::Follow => self.ask_files(host, crate::files::Request::Follow),
+            Action::StopFollowing => self.ask_files(host, crate::files::Request::StopFollowing),
             Action::AskHandover { leader } => self.send_handover(host, leader),
             Action::Answer { id, result } => self.answer(host, id, result),
             Action::Announce { .. } => {}
@@ -247,9 +246,9 @@ impl World {
         match operation {
             Operation::AcquireVip => self.change_vip(host, op, true),
             Operation::ReleaseVip => self.change_vip(host, op, false),
-            Operation::StartBackend
-            | Operation::StopBackend
-            | Operation::KillBackend { .. } => self.to_lane(host, op, operation),
+            Operation::StartBackend | Operation::StopBackend | Operation::KillBackend { .. } => {
+                self.ask_lane(host, op, operation)
+            }
             Operation::MoveFence { .. }
             | Operation::Compare
             | Operation::CatchUp
@@ -258,7 +257,7 @@ impl World {
             | Operation::Flush
             | Operation::AbandonCapture
             | Operation::Retire { .. } => {
-                self.to_files(host, crate::files::Request::Run(op, operation));
+                self.ask_files(host, crate::files::Request::Run(op, operation));
             }
         }
     }
@@ -359,7 +358,9 @@ impl World {
         if let Some((_, until)) = daemon.belief {
             at = at.min(until);
         }
-        if let Some((.., until)) = daemon.writing.filter(|_| self.mutant == Some(Mutant::HopefulRenewal)) {
+        if let Some((.., until)) =
+            daemon.writing.filter(|_| self.mutant == Some(Mutant::HopefulRenewal))
+        {
             at = at.min(until - MOMENT);
         }
         let (at, run) = (it.clock.real(at), daemon.run);
@@ -423,7 +424,9 @@ impl World {
                 }
                 // Not before the time that it believes in.
                 Change::Lost(ccm_election::LossReason::Expired) if daemon.belief.is_some() => {}
-                other => out.push(other),
+                change @ (Change::Lost(_) | Change::Released | Change::Leader(_)) => {
+                    out.push(change);
+                }
             }
         }
         if daemon.belief.is_some_and(|(_, until)| until <= now) {

@@ -167,10 +167,17 @@ fn report(scenario: &Scenario, arguments: &Arguments) -> Result<()> {
     let path = std::env::temp_dir().join(format!("ccm-sim-{}.txt", scenario.seed));
     std::fs::write(&path, smaller.to_string())
         .with_context(|| format!("could not write {}", path.display()))?;
-    println!("\nseed {}, shrunk from {} faults to {}", scenario.seed, scenario.faults.len(), smaller.faults.len());
+    println!(
+        "\nseed {}, shrunk from {} faults to {}",
+        scenario.seed,
+        scenario.faults.len(),
+        smaller.faults.len()
+    );
     println!("see it again:     cargo xtask sim --replay {}", path.display());
     let nodes = arguments.nodes.map_or(String::new(), |nodes| format!(" --nodes {nodes}"));
     println!("as it was found:  cargo xtask sim --seed {}{nodes}", scenario.seed);
-    println!("keep it:          move it to tests/sim/regressions and say in its first line what it is about");
+    println!(
+        "keep it:          move it to tests/sim/regressions and say in its first line what it is about"
+    );
     Ok(())
 }

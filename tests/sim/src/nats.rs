@@ -45,7 +45,10 @@ pub(crate) enum Ask {
 pub(crate) enum Said {
     Moved(Fence),
     Standing(Option<FenceRecord>),
-    Files { files: Rc<Vec<LtxInfo>>, last: u64 },
+    Files {
+        files: Rc<Vec<LtxInfo>>,
+        last: u64,
+    },
     Got(Vec<Object>),
     /// The sequence of the write; `None` when it was there already.
     Stored(Option<u64>),

@@ -126,9 +126,7 @@ impl What {
             | Self::Guard { host, life, .. }
             | Self::GuardTick { host, life, .. }
             | Self::VipDropped { host, life } => Process::Host(host, life),
-            Self::Commit { host, life } | Self::Gone { host, life } => {
-                Process::Backend(host, life)
-            }
+            Self::Commit { host, life } | Self::Gone { host, life } => Process::Backend(host, life),
             Self::Join { host, run }
             | Self::Lease { host, run, .. }
             | Self::LeaseTick { host, run, .. }
@@ -283,7 +281,7 @@ impl World {
             What::Vip { host, op, .. } => self.vip_changed(host, op),
             What::Starting { host, op, .. } => self.starting(host, op),
             What::Probe { host, life, .. } => self.probe(host, life),
-            What::FromGuard { host, id, reply, .. } => self.from_guard(host, id, &reply),
+            What::FromGuard { host, id, reply, .. } => self.guard_answers(host, id, &reply),
             What::Guard { host, input, .. } => self.guard(host, *input),
             What::GuardTick { host, number, .. } => self.guard_tick(host, number),
             What::VipDropped { host, .. } => self.vip_dropped(host),

@@ -193,7 +193,8 @@ mod tests {
         let torn = |from, to| ReplicaState::Torn { from: position(from), to: Txid::new(to) };
         let apply = |names: &[LtxName]| Next::Apply(names.to_vec());
         let gap = |n| Next::Stuck(Stuck::Hole(PlanError::Gap { missing: Txid::new(n) }));
-        let ahead = |at, tip| Next::Stuck(Stuck::Ahead { at: position(at).position, tip: Txid::new(tip) });
+        let ahead =
+            |at, tip| Next::Stuck(Stuck::Ahead { at: position(at).position, tip: Txid::new(tip) });
         let (s4, l5, l6, l7) = (name(9, 1, 4), name(0, 5, 5), name(0, 6, 6), name(0, 7, 7));
         let cases: &[(&[LtxName], ReplicaState, Next)] = &[
             (&[], ReplicaState::None, Next::Done),

@@ -22,8 +22,9 @@ const BEHIND: Time = 5 * S;
 impl World {
     /// Why the cluster is not at rest; `None` when it is.
     pub(crate) fn unrest(&self) -> Option<String> {
-        let primaries: Vec<HostId> =
-            (0..self.hosts.len()).filter(|host| self.phase(*host) == Some(Phase::Primary)).collect();
+        let primaries: Vec<HostId> = (0..self.hosts.len())
+            .filter(|host| self.phase(*host) == Some(Phase::Primary))
+            .collect();
         let [primary] = primaries[..] else {
             return Some(format!("the primaries are {primaries:?}"));
         };

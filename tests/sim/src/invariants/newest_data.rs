@@ -20,7 +20,8 @@ impl World {
         let (Some(data), Some(stamp)) = (&disk.data, disk.stamp) else { return };
         let (old, last) = (data.content(), stamp.epoch >= self.checks.placed);
         if last && !self.is_prefix(next, old) && !self.scenario.loses_objects() {
-            let words = format!("host {host} leaves {old} of the last epoch {} for {next}", stamp.epoch);
+            let words =
+                format!("host {host} leaves {old} of the last epoch {} for {next}", stamp.epoch);
             self.violated("newest_data", words);
         }
     }

@@ -62,7 +62,9 @@ impl World {
         self.check_planned(host, epoch, content);
         let durable = self.checks.durable;
         if !self.versions.contains(content, durable) && !self.scenario.loses_objects() {
-            let words = format!("host {host} is to serve {content} in epoch {epoch}; the bucket had {durable}");
+            let words = format!(
+                "host {host} is to serve {content} in epoch {epoch}; the bucket had {durable}"
+            );
             self.violated("prefix", words);
         }
     }

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::written::Written;
 use super::api::{Api, code};
 use super::layout::Layout;
+use super::written::Written;
 use super::{Bucket, NatsStoreConfig};
 use crate::store::StoreError;
 
