@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use ccm_types::Position;
 use ccm_wal_ltx::follow::{FollowError, catch_up};
-use ccm_wal_ltx::local::{DataFile, Local, LocalError};
-use ccm_wal_ltx::plan::{self, Verdict};
+use ccm_wal_ltx::local::{Local, LocalError};
+use ccm_wal_ltx::plan::{self, DataSummary, Verdict};
 use ccm_wal_ltx::store::{LtxStore as _, NatsStore, NatsStoreConfig, StoreError};
 
 use crate::cluster::Cluster;
@@ -42,34 +42,34 @@ pub(super) async fn run(
     let path = &cluster.settings.files.data;
     let data = look(local).await?;
     let Some(store) = open(cluster).await? else {
-        say(nothing_yet(path, data.summary().present))?;
+        say(nothing_yet(path, data.present))?;
         return Ok(Bootstrapped::NothingYet);
     };
     let files = store.list().await.map_err(store_failure)?;
-    let verdict = plan::compare(data.summary(), &files);
+    let verdict = plan::compare(data, &files);
     match verdict.map_err(|refusal| Failure::new(Exit::Usage, refusal))? {
-        Verdict::Swap => {}
+        Verdict::Swap if !files.is_empty() => {}
         Verdict::Keep if !files.is_empty() => {
             say(already_newest(path))?;
             return Ok(Bootstrapped::AlreadyNewest);
         }
-        Verdict::Keep | Verdict::Create => {
-            say(nothing_yet(path, data.summary().present))?;
+        Verdict::Swap | Verdict::Keep | Verdict::Create => {
+            say(nothing_yet(path, data.present))?;
             return Ok(Bootstrapped::NothingYet);
         }
     }
     say(String::from("Bootstrapping data from cluster snapshot..."))?;
     let position = download(&store, local, watched && print::is_watched()).await?;
     say(bootstrapped(path))?;
-    if data.summary().present {
+    if data.present {
         say(set_aside(path))?;
     }
     Ok(Bootstrapped::To(position))
 }
 
-async fn look(local: &Arc<Local>) -> Result<DataFile, Failure> {
+async fn look(local: &Arc<Local>) -> Result<DataSummary, Failure> {
     let local = Arc::clone(local);
-    let data = tokio::task::spawn_blocking(move || local.data()).await;
+    let data = tokio::task::spawn_blocking(move || local.summary()).await;
     data.map_err(anyhow::Error::from)?.map_err(local_failure)
 }
 
