@@ -142,7 +142,7 @@ impl EventLoop {
                 dispatch.to_backend(op, backend::Request::Kill(gone_by));
             }
             // Not asked for without one in the machine's configuration.
-            Operation::AcquireVip | Operation::ReleaseVip => {}
+            Operation::AcquireVip { .. } | Operation::ReleaseVip => {}
             Operation::MoveFence { .. }
             | Operation::Compare
             | Operation::CatchUp

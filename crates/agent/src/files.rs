@@ -110,7 +110,7 @@ impl State {
             Operation::Flush => self.flush().await,
             Operation::AbandonCapture => self.abandon().await,
             Operation::Retire { at } => self.retire(at).await,
-            Operation::AcquireVip
+            Operation::AcquireVip { .. }
             | Operation::ReleaseVip
             | Operation::StartBackend
             | Operation::StopBackend

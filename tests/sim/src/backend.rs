@@ -153,7 +153,7 @@ impl World {
             | Operation::CatchUp
             | Operation::Place { .. }
             | Operation::StartCapture { .. }
-            | Operation::AcquireVip
+            | Operation::AcquireVip { .. }
             | Operation::ReleaseVip
             | Operation::Flush
             | Operation::AbandonCapture

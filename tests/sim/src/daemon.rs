@@ -49,8 +49,8 @@ pub(crate) struct Daemon {
     role_tick: u64,
     pub(crate) files: FilesLane,
     pub(crate) lane: BackendLane,
-    /// Work on the virtual IP that is under way, and whether it is to be there afterwards.
-    vip: Option<(OpId, bool)>,
+    /// Work on the virtual IP that is under way; taking it only before a moment.
+    vip: Option<(OpId, Option<Monotonic>)>,
     /// Requests to hand over that have not been answered.
     pub(crate) handovers: Vec<(CommandId, HostId, Run)>,
     /// Until when the broken variants believe that they hold the lease.
@@ -244,8 +244,8 @@ impl World {
     fn run(&mut self, host: HostId, op: OpId, operation: Operation) {
         self.check_serial(host, op, &operation);
         match operation {
-            Operation::AcquireVip => self.change_vip(host, op, true),
-            Operation::ReleaseVip => self.change_vip(host, op, false),
+            Operation::AcquireVip { until } => self.change_vip(host, op, Some(until)),
+            Operation::ReleaseVip => self.change_vip(host, op, None),
             Operation::StartBackend | Operation::StopBackend | Operation::KillBackend { .. } => {
                 self.ask_lane(host, op, operation)
             }
@@ -270,8 +270,8 @@ impl World {
         self.after(10, What::Tell { host, run, event });
     }
 
-    fn change_vip(&mut self, host: HostId, op: OpId, up: bool) {
-        let interrupted = self.hosts[host].daemon.as_mut().and_then(|d| d.vip.replace((op, up)));
+    fn change_vip(&mut self, host: HostId, op: OpId, until: Option<Monotonic>) {
+        let interrupted = self.hosts[host].daemon.as_mut().and_then(|d| d.vip.replace((op, until)));
         if let Some((old, _)) = interrupted {
             let why = String::from("something else was asked for");
             self.done(host, old, ccm_role::Outcome::Transient(why));
@@ -282,8 +282,15 @@ impl World {
     }
 
     pub(crate) fn vip_changed(&mut self, host: HostId, op: OpId) {
+        let now = self.local(host);
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
-        let Some((_, up)) = daemon.vip.take_if(|(asked, _)| *asked == op) else { return };
+        let Some((_, until)) = daemon.vip.take_if(|(asked, _)| *asked == op) else { return };
+        let up = until.is_some();
+        if until.is_some_and(|until| until <= now) {
+            let why = String::from("the lease that it was asked for under is over");
+            self.done(host, op, ccm_role::Outcome::Transient(why));
+            return;
+        }
         if self.hosts[host].vip_fails_until > self.now {
             let why = String::from("no answer from the kernel");
             self.done(host, op, ccm_role::Outcome::Transient(why));

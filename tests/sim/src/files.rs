@@ -238,7 +238,7 @@ impl World {
                 self.end_capture(host);
                 self.files_done(host, Outcome::Ok);
             }
-            Operation::AcquireVip
+            Operation::AcquireVip { .. }
             | Operation::ReleaseVip
             | Operation::StartBackend
             | Operation::StopBackend

@@ -262,7 +262,10 @@ fn the_virtual_ip_goes_with_the_lease_until_it_is_gone() {
         1050 tick => look @1100
         1060 gone => event(the lease of epoch 1 ran out) @1100
         1100 vip-left => drop-vip @1200
-        1150 vip-gone =>  @11150",
+        1150 vip-gone =>  @1650
+        1650 tick => drop-vip @2150
+        1651 vip-gone =>  @2151
+        1700 disarm => 3:done @11150",
     );
 }
 

@@ -35,7 +35,7 @@ fn resource(operation: &Operation) -> (Resource, bool) {
         Operation::Flush | Operation::AbandonCapture => (Resource::Files, false),
         Operation::StartBackend => (Resource::Backend, true),
         Operation::StopBackend | Operation::KillBackend { .. } => (Resource::Backend, false),
-        Operation::AcquireVip => (Resource::Vip, true),
+        Operation::AcquireVip { .. } => (Resource::Vip, true),
         Operation::ReleaseVip => (Resource::Vip, false),
     }
 }
