@@ -2,6 +2,7 @@
 //!
 //! Both keep their history, so that they can go back in time and answer with what was.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use ccm_election::{LeaseRecord, ReadOutcome, Revision, WriteOutcome};
@@ -82,6 +83,10 @@ struct Bucket {
 pub(crate) struct Nats {
     key: Key,
     bucket: Bucket,
+    /// Every token that a fence was ever given.
+    tokens: BTreeSet<u64>,
+    /// A bucket that had gone back has given one twice: it cannot tell two primaries apart.
+    pub(crate) token_twice: bool,
     /// No leader before this moment.
     pub(crate) down_until: Time,
     /// Reads of the lease give what was there so long ago …
@@ -125,7 +130,13 @@ impl Nats {
 
     pub(crate) fn ask(&mut self, now: Time, ask: Ask) -> Said {
         match ask {
-            Ask::MoveFence { epoch, node } => self.bucket.move_fence(now, epoch, node),
+            Ask::MoveFence { epoch, node } => {
+                let said = self.bucket.move_fence(now, epoch, node);
+                if let Said::Moved(fence) = &said {
+                    self.token_twice |= !self.tokens.insert(fence.token);
+                }
+                said
+            }
             Ask::Fence => {
                 Said::Standing(self.bucket.fences.last().map(|(_, _, fence)| fence.clone()))
             }

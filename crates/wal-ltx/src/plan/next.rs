@@ -29,17 +29,17 @@ impl ReplicaAt {
     }
 
     /// Whether the bucket has gone on without the replica: it has another transaction under the
-    /// same number, or ends earlier and was written later.
+    /// same number, or, where none of its files ends there, an earlier one that was written later.
     fn is_forked_from(self, files: &[LtxInfo]) -> bool {
         let txid = self.position.txid;
-        if tip(files) < txid {
-            return files.iter().any(|file| {
-                file.epoch > Some(self.position.epoch)
-                    || self.timestamp_ms.is_some_and(|mine| file.timestamp_ms > mine)
-            });
-        }
         let mut same = files.iter().filter(|file| file.name.max == txid).peekable();
-        same.peek().is_some() && !same.any(|file| self.is_end_of(file))
+        if same.peek().is_some() {
+            return !same.any(|file| self.is_end_of(file));
+        }
+        files.iter().filter(|file| file.name.max < txid).any(|file| {
+            file.epoch > Some(self.position.epoch)
+                || self.timestamp_ms.is_some_and(|mine| file.timestamp_ms > mine)
+        })
     }
 }
 
@@ -243,7 +243,7 @@ mod tests {
             (at(2, 5, None), false),
             (at(1, 6, None), true),
             (at(2, 6, Some(600)), false),
-            // Nothing ends there: nothing can be said.
+            // Nothing ends there, and nothing before it.
             (at(1, 3, Some(1)), false),
             // The bucket ends earlier: in a later epoch, later, or not.
             (at(1, 9, Some(900)), true),

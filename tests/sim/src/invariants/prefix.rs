@@ -3,7 +3,8 @@
 //! primary before was told to be in the bucket.
 //!
 //! What the bucket itself has lost is not promised; nor, when it has lost the lease as well and two
-//! primaries write to it by right, that their files are told apart.
+//! primaries write to it by right, that their files are told apart; nor when it has gone back to just
+//! before the fence of a primary that still writes, and gives the next fence the same sequence.
 
 use ccm_types::Epoch;
 
@@ -20,7 +21,7 @@ impl World {
         let mut at = replica;
         for object in objects {
             let fits = object.from.is_none() || object.from == at;
-            if !fits && !self.scenario.loses_everything() {
+            if !fits && !self.scenario.loses_everything() && !self.nats.token_twice {
                 let words = format!(
                     "host {host} applies {} (from {:?}) to {at:?}",
                     object.info.name, object.from

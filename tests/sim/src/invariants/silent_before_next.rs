@@ -16,7 +16,7 @@ impl World {
         self.checks.wins += 1;
         self.say(host, || format!("wins epoch {epoch}"));
         self.check_epoch(host, epoch, adopted);
-        if self.scenario.loses_lease() {
+        if self.scenario.loses_lease() || !self.counts(host) {
             return;
         }
         for other in (0..self.hosts.len()).filter(|other| *other != host) {
