@@ -1,10 +1,14 @@
 //! What to fetch, and who wrote what: decisions over lists of LTX files, without I/O.
 
 mod compare;
+mod levels;
+mod retention;
 
 use ccm_types::{Epoch, Position, Txid};
 
 pub use compare::{DataSummary, Refusal, Verdict, compare};
+pub use levels::{Compaction, Schedule, due};
+pub use retention::{Retention, expired};
 
 use crate::store::{Level, LtxInfo, LtxName};
 
