@@ -212,6 +212,12 @@ pub trait LtxStore: Send + Sync + 'static {
         name: LtxName,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Removes what interrupted writes and deletions have left, which is no object; returns how
+    /// much that was. More may be left: call again until nothing is.
+    fn sweep(&self, _fence: Fence) -> impl Future<Output = Result<usize, StoreError>> + Send {
+        async { Ok(0) }
+    }
+
     /// Completes when the bucket may have changed since the last call, or after `at_most`.
     ///
     /// An accelerator: callers list again either way. The first call returns at once.

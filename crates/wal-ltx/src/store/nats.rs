@@ -8,8 +8,10 @@ mod layout;
 mod list;
 mod open;
 mod put;
+mod sweep;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -65,6 +67,8 @@ struct Bucket {
     /// The highest stream sequence that this node has been given.
     seen: AtomicU64,
     listing: Mutex<Option<Arc<Listing>>>,
+    /// Ids of chunks whose object may still come to be.
+    uploading: Mutex<BTreeSet<String>>,
 }
 
 impl NatsStore {
@@ -121,6 +125,10 @@ impl LtxStore for NatsStore {
 
     async fn delete(&self, fence: Fence, name: LtxName) -> Result<(), StoreError> {
         self.bucket.delete(fence, name).await
+    }
+
+    async fn sweep(&self, fence: Fence) -> Result<usize, StoreError> {
+        self.bucket.sweep(fence).await
     }
 
     async fn changed(&self, at_most: Duration) {

@@ -1,6 +1,7 @@
 //! The fence: one message whose sequence every write names, so that the server refuses the
 //! writes of an earlier epoch.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ const EXPECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
 const EXPECT_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 const ROLLUP: &str = "Nats-Rollup";
 const TTL: &str = "Nats-TTL";
+/// What the message says makes no replica go on: watchers need not look.
+pub(super) const NO_NEWS: &str = "Ccm-No-News";
 
 /// Attempts while other writers get in between.
 const ATTEMPTS: u32 = 20;
@@ -31,6 +34,15 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 struct FenceJson {
     epoch: Epoch,
     node: NodeId,
+}
+
+/// What a guarded message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guarded {
+    /// A new object.
+    Object,
+    /// A deletion, or a proof of the fence.
+    NoNews,
 }
 
 /// The next pause of a series.
@@ -78,6 +90,8 @@ impl Bucket {
             match self.api.publish(&self.layout.fence(), headers, body.clone()).await {
                 Ok(token) => {
                     self.seen.fetch_max(token, Ordering::Relaxed);
+                    // Nothing that was under way before can be stored any more.
+                    self.uploading.lock().unwrap_or_else(PoisonError::into_inner).clear();
                     return Ok(Fence { epoch, token });
                 }
                 Err(failure)
@@ -100,6 +114,7 @@ impl Bucket {
         fence: Fence,
         subject: &str,
         payload: Bytes,
+        kind: Guarded,
         what: impl Fn() -> String,
     ) -> Result<u64, StoreError> {
         let fenced = || Err(StoreError::Fenced { ours: fence.epoch });
@@ -118,6 +133,9 @@ impl Bucket {
             headers.insert(EXPECT_SEQUENCE, fence.token.to_string());
             headers.insert(EXPECT_SUBJECT, self.layout.fence());
             headers.insert(ROLLUP, "sub");
+            if kind == Guarded::NoNews {
+                headers.insert(NO_NEWS, "1");
+            }
             match self.api.publish(subject, headers, payload.clone()).await {
                 Ok(sequence) => {
                     self.seen.fetch_max(sequence, Ordering::Relaxed);

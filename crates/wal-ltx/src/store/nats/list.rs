@@ -99,7 +99,19 @@ impl Bucket {
         }
     }
 
-    async fn leader_message(
+    /// Every metadata subject with its object; `None` for a deleted one.
+    pub(super) async fn all_metas(&self) -> Result<Vec<(String, Option<Arc<Meta>>)>, StoreError> {
+        let listing = self.list_all().await?;
+        Ok(listing.metas.iter().map(|(name, meta)| (name.clone(), meta.clone())).collect())
+    }
+
+    /// The subjects that have messages and match `filter`, as the leader knows them.
+    pub(super) async fn subject_names(&self, filter: &str) -> Result<Vec<String>, StoreError> {
+        let info = self.subjects(filter).await?;
+        Ok(info.state.subjects.unwrap_or_default().into_keys().collect())
+    }
+
+    pub(super) async fn leader_message(
         &self,
         query: serde_json::Value,
     ) -> Result<Option<StoredMessage>, StoreError> {
@@ -151,7 +163,7 @@ impl Bucket {
     }
 
     async fn list_all(&self) -> Result<Arc<Listing>, StoreError> {
-        let info = self.subjects().await?;
+        let info = self.subjects(&self.layout.all_metas()).await?;
         let names = info.state.subjects.clone().unwrap_or_default();
         let mut metas = BTreeMap::new();
         for message in self.meta_batches(names.len()).await? {
@@ -196,9 +208,8 @@ impl Bucket {
         Ok(messages)
     }
 
-    /// The stream's state with the subject of every metadata message.
-    async fn subjects(&self) -> Result<InfoReply, StoreError> {
-        let filter = self.layout.all_metas();
+    /// The stream's state with every subject that matches `filter`.
+    async fn subjects(&self, filter: &str) -> Result<InfoReply, StoreError> {
         let mut info = self.info(json!({ "subjects_filter": filter })).await?;
         let mut subjects = info.state.subjects.take().unwrap_or_default();
         for _ in 0..SUBJECT_PAGES_MAX {

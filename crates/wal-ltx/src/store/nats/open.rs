@@ -79,6 +79,7 @@ impl Bucket {
             guarded: Semaphore::new(1),
             seen: AtomicU64::new(0),
             listing: Mutex::new(None),
+            uploading: Mutex::default(),
         };
         bucket.check_server(&info.version).await?;
         let stream = bucket.stream(&config).await?;

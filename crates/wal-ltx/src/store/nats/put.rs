@@ -5,6 +5,7 @@
 //! so a look at the name before that is enough to never write one twice: whoever could write it
 //! in between would have moved the fence, and the server would refuse.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_nats::Subscriber;
@@ -17,6 +18,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::Bucket;
 use super::api::{self, Failure};
+use super::fence::Guarded;
 use super::layout::{Content, Meta, digest_text};
 use crate::store::{Body, Fence, LtxInfo, LtxName, StoreError};
 
@@ -72,6 +74,24 @@ impl Bucket {
         body: Body,
     ) -> Result<(), StoreError> {
         let nuid = nuid::next().to_string();
+        let uploading = || self.uploading.lock().unwrap_or_else(PoisonError::into_inner);
+        uploading().insert(nuid.clone());
+        let done = self.put_as(nuid.clone(), fence, name, timestamp_ms, body).await;
+        // The metadata may still arrive; also when this future is dropped before.
+        if !done.as_ref().is_err_and(StoreError::is_ambiguous) {
+            uploading().remove(&nuid);
+        }
+        done
+    }
+
+    async fn put_as(
+        &self,
+        nuid: String,
+        fence: Fence,
+        name: LtxName,
+        timestamp_ms: i64,
+        body: Body,
+    ) -> Result<(), StoreError> {
         let small = matches!(&body, Body::Bytes(bytes) if bytes.len() <= self.chunk_len);
         let (there, uploaded) = if small {
             let (there, uploaded) = tokio::join!(self.meta(name), self.upload(&nuid, &body));
@@ -102,7 +122,10 @@ impl Bucket {
         let meta = Meta { info, nuid, chunks, digest };
         let json = self.json(&meta.to_json(&self.layout, self.chunk_len))?;
         let what = || format!("storing {name}");
-        match self.publish_guarded(fence, &self.layout.meta(name), json, what).await {
+        match self
+            .publish_guarded(fence, &self.layout.meta(name), json, Guarded::Object, what)
+            .await
+        {
             Ok(_) => Ok(()),
             // The metadata may still arrive, and would then need its chunks.
             Err(error) if error.is_ambiguous() => Err(error),
@@ -195,10 +218,10 @@ impl Bucket {
         };
         let json = self.json(&meta.to_tombstone(&self.layout, self.chunk_len))?;
         let subject = self.layout.meta(name);
-        let tombstone = self.publish_guarded(fence, &subject, json, what).await?;
-        self.purge_chunks(&meta.nuid).await;
+        let tombstone = self.publish_guarded(fence, &subject, json, Guarded::NoNews, what).await?;
         // Up to the tombstone only: what may follow is not ours to remove.
-        self.purge(json!({ "filter": subject, "seq": tombstone + 1 })).await;
+        let tombstone = json!({ "filter": subject, "seq": tombstone + 1 });
+        tokio::join!(self.purge_chunks(&meta.nuid), self.purge(tombstone));
         Ok(())
     }
 
@@ -208,11 +231,11 @@ impl Bucket {
         Err(error)
     }
 
-    async fn purge_chunks(&self, nuid: &str) {
+    pub(super) async fn purge_chunks(&self, nuid: &str) {
         self.purge(json!({ "filter": self.layout.chunks(nuid) })).await;
     }
 
-    async fn purge(&self, request: serde_json::Value) {
+    pub(super) async fn purge(&self, request: serde_json::Value) {
         let operation = format!("STREAM.PURGE.{}", self.layout.stream);
         let purge = self.api.call::<serde_json::Value>(&operation, &request);
         match tokio::time::timeout(CLEAN_UP_WITHIN, purge).await {
