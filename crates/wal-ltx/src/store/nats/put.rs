@@ -20,10 +20,13 @@ use super::Bucket;
 use super::api::{self, Failure};
 use super::fence::Guarded;
 use super::layout::{Content, Meta, digest_text};
-use crate::store::{Body, Fence, LtxInfo, LtxName, StoreError};
+use crate::store::{Body, Fence, Level, LtxInfo, LtxName, StoreError};
 
-/// Chunks sent and not yet acknowledged: 8 MiB.
+/// Chunks of a level-0 file sent and not yet acknowledged: 8 MiB.
 const CHUNKS_IN_FLIGHT: u64 = 64;
+
+/// The same of other files: 1 MiB. Commits share the connection and wait behind them.
+const CHUNKS_IN_BACKGROUND: u64 = 8;
 
 /// How long cleaning up after a failed upload may take; what it leaves is garbage, not damage.
 const CLEAN_UP_WITHIN: Duration = Duration::from_secs(2);
@@ -92,9 +95,11 @@ impl Bucket {
         timestamp_ms: i64,
         body: Body,
     ) -> Result<(), StoreError> {
+        let window = if name.level == Level::L0 { CHUNKS_IN_FLIGHT } else { CHUNKS_IN_BACKGROUND };
         let small = matches!(&body, Body::Bytes(bytes) if bytes.len() <= self.chunk_len);
         let (there, uploaded) = if small {
-            let (there, uploaded) = tokio::join!(self.meta(name), self.upload(&nuid, &body));
+            let (there, uploaded) =
+                tokio::join!(self.meta(name), self.upload(&nuid, window, &body));
             (there, Some(uploaded))
         } else {
             (self.meta(name).await, None)
@@ -111,7 +116,7 @@ impl Bucket {
         }
         let uploaded = match uploaded {
             Some(uploaded) => uploaded,
-            None => self.upload(&nuid, &body).await,
+            None => self.upload(&nuid, window, &body).await,
         };
         let content = match uploaded {
             Ok(content) => content,
@@ -166,7 +171,7 @@ impl Bucket {
     }
 
     /// Sends the content as chunks and waits until the stream has all of them.
-    async fn upload(&self, nuid: &str, body: &Body) -> Result<Content, StoreError> {
+    async fn upload(&self, nuid: &str, window: u64, body: &Body) -> Result<Content, StoreError> {
         let failed = |failure: Failure| failure.reading("chunks of an LTX file");
         self.api.check_connected().map_err(failed)?;
         let mut source = Source::open(body).await?;
@@ -189,7 +194,7 @@ impl Bucket {
                 .publish_with_reply(subject.clone(), inbox.clone(), chunk)
                 .await
                 .map_err(|e| not_sent(Box::new(e)))?;
-            while chunks - acked >= CHUNKS_IN_FLIGHT {
+            while chunks - acked >= window {
                 self.next_ack(&mut acks).await.map_err(failed)?;
                 acked += 1;
             }
