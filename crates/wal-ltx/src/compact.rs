@@ -149,13 +149,12 @@ impl<S: LtxStore> Work<S> {
             tokio::time::sleep(wait).await;
             match self.turn(&mut cleared, &mut sweep_at).await {
                 Ok(()) => {
-                    self.report(None, false);
+                    self.report(None);
                     (wait, pause) = (self.until_boundary(), PAUSE_MIN);
                 }
                 Err(error) => {
-                    let fenced = error.is_fenced();
-                    self.report(Some(error.in_words()), fenced);
-                    if fenced {
+                    self.report(Some(&error));
+                    if error.is_fenced() {
                         return;
                     }
                     (wait, pause) = (pause, (pause * 2).min(PAUSE_MAX));
@@ -197,18 +196,21 @@ impl<S: LtxStore> Work<S> {
     }
 
     /// Reports a problem, and logs it when it is a new one.
-    fn report(&self, problem: Option<String>, fenced: bool) {
+    fn report(&self, error: Option<&CompactError>) {
         self.progress.send_if_modified(|p| {
+            let problem = error.map(CompactError::in_words);
             if p.problem == problem {
                 return false;
             }
+            p.fenced = error.is_some_and(CompactError::is_fenced);
+            let transient = error.is_some_and(CompactError::is_transient);
             match &problem {
-                Some(problem) if fenced => tracing::info!(%problem, "compaction has ended"),
+                Some(problem) if p.fenced => tracing::info!(%problem, "compaction has ended"),
+                Some(problem) if transient => tracing::info!(%problem, "compaction is delayed"),
                 Some(problem) => tracing::warn!(%problem, "the bucket is not kept small"),
                 None => tracing::info!("the bucket is kept small again"),
             }
             p.problem = problem;
-            p.fenced = fenced;
             true
         });
     }

@@ -65,3 +65,26 @@ async fn two_thousand_small_files_become_a_handful_and_leave_nothing_behind() {
     bench.pass(Duration::from_secs(100_000), 80_000).await;
     assert_eq!(bench.names().await, expected, "it has come to rest");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_are_stored_while_a_large_file_is_on_its_way() {
+    let bench = Bench::new().await;
+    let large = Body::Bytes(Bytes::from(vec![1; 60 << 20]));
+    let large = bench.store.put(bench.fence, name(1, 1, 9), START, large);
+    tokio::pin!(large);
+    let mut stored = 0;
+    for txid in 10.. {
+        let body = Body::Bytes(small(txid));
+        let small = bench.store.put(bench.fence, name(0, txid, txid), START, body);
+        tokio::select! {
+            biased;
+            done = &mut large => {
+                done.unwrap();
+                break;
+            }
+            done = small => done.unwrap(),
+        }
+        stored += 1;
+    }
+    assert!(stored > 1, "{stored} small files before the large one");
+}

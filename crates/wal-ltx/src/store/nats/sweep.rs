@@ -60,9 +60,11 @@ impl Bucket {
                 None => tombstones.push(subject),
             }
         }
-        tombstones.truncate(REMOVED_MAX);
-        for subject in &tombstones {
+        for subject in tombstones.iter().take(REMOVED_MAX) {
             self.remove_tombstone(subject).await?;
+        }
+        if tombstones.len() > REMOVED_MAX {
+            return Ok(REMOVED_MAX);
         }
         let orphans: Vec<String> = orphans.into_iter().take(REMOVED_MAX).collect();
         if !orphans.is_empty() {
@@ -76,13 +78,20 @@ impl Bucket {
         Ok(tombstones.len() + orphans.len())
     }
 
+    /// Removes what was listed as a deleted object. That it is one is asked again: an object
+    /// that a server has not known yet when it was listed would lose its chunks.
     async fn remove_tombstone(&self, subject: &str) -> Result<(), StoreError> {
-        let query = json!({ "last_by_subj": subject });
-        if let Some(message) = self.leader_message(query).await?
-            && Meta::read(&self.layout, &message)?.is_none()
-        {
-            self.purge(json!({ "filter": subject, "seq": message.sequence + 1 })).await;
-        }
+        let message = self.leader_message(json!({ "last_by_subj": subject })).await?;
+        let tombstone = match &message {
+            Some(message) => Meta::read(&self.layout, message)?.is_none(),
+            None => false,
+        };
+        let Some(message) = message.filter(|_| tombstone) else {
+            let what = format!("the leftovers of bucket {}", self.layout.bucket);
+            let source = "its servers do not agree on what is deleted".into();
+            return Err(StoreError::Unavailable { what, source });
+        };
+        self.purge(json!({ "filter": subject, "seq": message.sequence + 1 })).await;
         Ok(())
     }
 }
