@@ -9,9 +9,9 @@
 //!
 //! # The store
 //!
-//! The body of a merged file goes up unguarded; only its metadata takes a turn among the guarded
-//! publishes, of which one is in flight per bucket. A capture waits for at most one of those of a
-//! compactor.
+//! The body of a merged file goes up unguarded, 1 MiB at a time; only its metadata, and the
+//! tombstone of a deletion, take a turn among the guarded publishes, of which one is in flight per
+//! bucket. A capture waits for at most one of those of a compactor.
 //!
 //! # A new primary
 //!
@@ -158,6 +158,8 @@ impl<S: LtxStore> Work<S> {
                         return;
                     }
                     (wait, pause) = (pause, (pause * 2).min(PAUSE_MAX));
+                    // Work was interrupted.
+                    sweep_at = Instant::now();
                 }
             }
         }

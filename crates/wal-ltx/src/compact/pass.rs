@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{StreamExt as _, stream};
 use tokio_util::task::TaskTracker;
 
 use super::{CompactConfig, CompactError, merge};
 use crate::plan::{due, expired};
 use crate::store::{Fence, LtxInfo, LtxName, LtxStore};
+
+/// Deletions at a time: while the chunks of one are purged the next one is decided.
+const DELETIONS: usize = 4;
 
 /// What one pass has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,8 +90,11 @@ async fn delete<S: LtxStore>(
 ) -> Result<(), CompactError> {
     let files = store.list().await?;
     done.files = files.len();
-    for name in expired(&files, now_ms, &config.retention) {
-        store.delete(fence, name).await?;
+    let expired = expired(&files, now_ms, &config.retention);
+    let mut deletions =
+        stream::iter(expired).map(|name| store.delete(fence, name)).buffered(DELETIONS);
+    while let Some(deleted) = deletions.next().await {
+        deleted?;
         done.deleted += 1;
         done.files -= 1;
     }

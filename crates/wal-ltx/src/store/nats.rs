@@ -64,6 +64,8 @@ struct Bucket {
     never_expires: bool,
     /// One guarded publish at a time.
     guarded: Semaphore,
+    /// One of them at most waits or is under way for something that nobody waits for.
+    background: Semaphore,
     /// The highest stream sequence that this node has been given.
     seen: AtomicU64,
     listing: Mutex<Option<Arc<Listing>>>,

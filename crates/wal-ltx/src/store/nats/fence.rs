@@ -126,6 +126,10 @@ impl Bucket {
             what: what(),
             source: Box::new(e),
         };
+        let _background = match kind {
+            Guarded::Object => None,
+            Guarded::NoNews => Some(self.background.acquire().await.map_err(busy)?),
+        };
         let _one = self.guarded.acquire().await.map_err(busy)?;
         let mut pause = PAUSE_MIN;
         for _ in 0..ATTEMPTS {

@@ -77,6 +77,7 @@ impl Bucket {
             chunk_len,
             never_expires: false,
             guarded: Semaphore::new(1),
+            background: Semaphore::new(1),
             seen: AtomicU64::new(0),
             listing: Mutex::new(None),
             uploading: Mutex::default(),
