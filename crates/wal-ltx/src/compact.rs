@@ -58,6 +58,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Between two looks for leftovers of interrupted work.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
+/// [`CompactConfig::settle`] by default.
+const SETTLE: Duration = Duration::from_secs(150);
+
 /// How the bucket is kept small.
 #[derive(Debug, Clone)]
 pub struct CompactConfig {
@@ -67,13 +70,21 @@ pub struct CompactConfig {
     pub schedule: Schedule,
     /// How long files stay.
     pub retention: Retention,
+    /// How long a file that was made late must have been in the bucket before what it contains
+    /// may go: longer than the server's `sync_interval`, which is 2 minutes by default.
+    pub settle: Duration,
 }
 
 impl CompactConfig {
     /// Litestream's levels, and its retention of level 0; everything else for `history`.
     #[must_use]
     pub fn new(spool: PathBuf, history: Duration) -> Self {
-        Self { spool, schedule: Schedule::default(), retention: Retention::new(history) }
+        Self {
+            spool,
+            schedule: Schedule::default(),
+            retention: Retention::new(history),
+            settle: SETTLE,
+        }
     }
 }
 
@@ -140,14 +151,22 @@ struct Work<S> {
     tracker: TaskTracker,
 }
 
+/// What a compactor remembers.
+struct State {
+    /// The spool holds nothing of an earlier one.
+    cleared: bool,
+    sweep_at: Instant,
+    seen: pass::Seen,
+}
+
 impl<S: LtxStore> Work<S> {
     async fn run(self) {
         let (mut wait, mut pause) = (self.until_boundary(), PAUSE_MIN);
-        let mut sweep_at = Instant::now();
-        let mut cleared = false;
+        let mut state =
+            State { cleared: false, sweep_at: Instant::now(), seen: pass::Seen::default() };
         loop {
             tokio::time::sleep(wait).await;
-            match self.turn(&mut cleared, &mut sweep_at).await {
+            match self.turn(&mut state).await {
                 Ok(()) => {
                     self.report(None);
                     (wait, pause) = (self.until_boundary(), PAUSE_MIN);
@@ -159,29 +178,30 @@ impl<S: LtxStore> Work<S> {
                     }
                     (wait, pause) = (pause, (pause * 2).min(PAUSE_MAX));
                     // Work was interrupted.
-                    sweep_at = Instant::now();
+                    state.sweep_at = Instant::now();
                 }
             }
         }
     }
 
-    async fn turn(&self, cleared: &mut bool, sweep_at: &mut Instant) -> Result<(), CompactError> {
-        if !*cleared {
+    async fn turn(&self, state: &mut State) -> Result<(), CompactError> {
+        if !state.cleared {
             fetch::clear(&self.config.spool).await?;
-            *cleared = true;
+            state.cleared = true;
         }
+        let parts = (&self.tracker, &mut state.seen);
         let (done, result) =
-            pass::run(&self.store, self.fence, &self.config, now_ms(), &self.tracker).await;
+            pass::run(&self.store, self.fence, &self.config, now_ms(), parts).await;
         self.progress.send_modify(|p| {
             p.files = done.files;
             p.compacted_total += done.compacted;
             p.deleted_total += done.deleted;
         });
         result?;
-        if Instant::now() >= *sweep_at {
+        if Instant::now() >= state.sweep_at {
             let removed = self.store.sweep(self.fence).await?;
             if removed == 0 {
-                *sweep_at = Instant::now() + SWEEP_EVERY;
+                state.sweep_at = Instant::now() + SWEEP_EVERY;
             } else {
                 tracing::info!(removed, "removed what interrupted work had left in the bucket");
             }

@@ -39,6 +39,7 @@ pub(crate) fn config(spool: &Path, history: Duration) -> CompactConfig {
             ..Schedule::default()
         },
         retention: Retention { level0: Duration::from_secs(5), ..Retention::new(history) },
+        settle: Duration::ZERO,
         ..CompactConfig::new(spool.to_path_buf(), history)
     }
 }

@@ -32,6 +32,7 @@ fn quick(spool: &Path) -> CompactConfig {
             ..Schedule::default()
         },
         retention: Retention { level0: Duration::from_millis(300), ..Retention::new(history) },
+        settle: Duration::from_millis(200),
         ..CompactConfig::new(spool.to_path_buf(), history)
     }
 }

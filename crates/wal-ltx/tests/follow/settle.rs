@@ -132,7 +132,10 @@ async fn data_of_an_epoch_that_was_compacted_long_ago_becomes_the_replica_all_th
     }
     let spool = passive.path("spool");
     std::fs::create_dir(&spool).unwrap();
-    let config = CompactConfig::new(spool, Duration::from_secs(24 * 3600));
+    let config = CompactConfig {
+        settle: Duration::ZERO,
+        ..CompactConfig::new(spool, Duration::from_secs(24 * 3600))
+    };
     pass(&bucket.store, bucket.fence, &config, timestamp(10_000)).await.unwrap();
     let files = bucket.store.list().await.unwrap();
     let left: Vec<u64> =
