@@ -10,8 +10,9 @@ type Step = fn() -> Result<()>;
 
 /// Runs every step, in order, and says how long each took.
 pub(crate) fn run() -> Result<()> {
-    let steps: [(&str, Step); 5] = [
+    let steps: [(&str, Step); 6] = [
         ("test", test),
+        ("sim", crate::sim::gate),
         ("fmt", fmt),
         ("clippy", clippy),
         ("doc", doc),

@@ -4,6 +4,7 @@ mod ci;
 mod demo;
 mod docs;
 mod setup;
+mod sim;
 mod test;
 mod tidy;
 
@@ -27,6 +28,13 @@ enum Cli {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Simulated clusters under faults, on fresh seeds: --time 30s, --nodes N; one again: --seed N
+    /// or --replay FILE.
+    Sim {
+        /// For the simulation; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Write the pages under docs/ that come from the code.
     Docs,
     /// Check layers, manifests, sizes, names, words and generated pages.
@@ -43,6 +51,7 @@ fn main() -> ExitCode {
         Cli::Setup => setup::run().map(|_| ()),
         Cli::Demo(args) => demo::run(&args),
         Cli::Test { args } => test::run(&args),
+        Cli::Sim { args } => sim::run(&args),
         Cli::Docs => docs::run(),
         Cli::Tidy => tidy::run(),
         Cli::Ci => ci::run(),

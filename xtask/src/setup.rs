@@ -35,8 +35,9 @@ const LITESTREAM: Server = Server {
 };
 
 /// What the tests need of the system: a file or command that shows it is there, and its package.
-const SYSTEM: [(&str, &str); 5] = [
+const SYSTEM: [(&str, &str); 6] = [
     ("setpriv", "util-linux"),
+    ("ip", "iproute2"),
     ("systemctl", "systemd"),
     ("/lib/systemd/systemd", "systemd"),
     ("dbus-daemon", "dbus"),

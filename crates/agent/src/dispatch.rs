@@ -15,6 +15,7 @@ use crate::backend::{self, BackendPort};
 use crate::files;
 use crate::outcome;
 use crate::tasks::Tasks;
+use crate::words;
 
 /// Requests that may wait for a lane: the machine has a few under way at a time.
 pub(crate) const LANE_QUEUE: usize = 64;
@@ -34,6 +35,8 @@ pub(crate) struct Dispatch {
     /// The last operation that kills it: an earlier stop need not give it more grace.
     pub(crate) kill_asked: watch::Sender<OpId>,
     pub(crate) files: mpsc::Sender<files::Request>,
+    /// Says that the lane of the files was asked for something.
+    pub(crate) files_asked: watch::Sender<()>,
     pub(crate) backend: mpsc::Sender<(OpId, backend::Request)>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) control: Client,
@@ -48,10 +51,7 @@ pub(crate) struct Dispatch {
 
 impl Dispatch {
     pub(crate) fn campaign(&self, campaign: Campaign) {
-        self.election.campaign(match campaign {
-            Campaign::Off => ccm_election::Campaign::Off,
-            Campaign::On | Campaign::Forced => ccm_election::Campaign::On,
-        });
+        self.election.campaign(words::campaign(campaign));
     }
 
     pub(crate) fn adopt(&self, epoch: Epoch) {
@@ -65,14 +65,7 @@ impl Dispatch {
     }
 
     pub(crate) fn arm(&self, epoch: Epoch, valid_until: Monotonic) {
-        let stop = self.timing.stop();
-        let armed = Armed {
-            epoch,
-            instance: self.instance.clone(),
-            valid_until,
-            kill_at: valid_until + stop / 2,
-            gone_by: valid_until + stop,
-        };
+        let armed = words::armed(self.timing, epoch, self.instance.clone(), valid_until);
         if let Some(guard) = self.port.guard() {
             guard.arm(Some(armed));
         }
@@ -88,6 +81,7 @@ impl Dispatch {
     /// deadline.
     pub(crate) fn to_files(&self, request: files::Request) {
         let sent = self.files.try_send(request);
+        self.files_asked.send_replace(());
         assert!(sent.is_ok(), "the lane of the files does not take requests");
     }
 

@@ -141,6 +141,8 @@ impl EventLoop {
             Operation::KillBackend { gone_by } => {
                 dispatch.to_backend(op, backend::Request::Kill(gone_by));
             }
+            // Not asked for without one in the machine's configuration.
+            Operation::AcquireVip | Operation::ReleaseVip => {}
             Operation::MoveFence { .. }
             | Operation::Compare
             | Operation::CatchUp

@@ -64,6 +64,8 @@ pub(crate) struct Files {
     pub(crate) compact: CompactConfig,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) view: watch::Sender<View>,
+    /// Changes with every request: a catch-up whose leadership is over need not go on.
+    pub(crate) asked: watch::Receiver<()>,
     pub(crate) tasks: Tasks,
 }
 
@@ -111,8 +113,12 @@ impl State {
             Operation::Flush => self.flush().await,
             Operation::AbandonCapture => self.abandon().await,
             Operation::Retire { at } => self.retire(at).await,
-            Operation::StartBackend | Operation::StopBackend | Operation::KillBackend { .. } => {
-                Outcome::Permanent(String::from("the backend has a lane of its own"))
+            Operation::AcquireVip
+            | Operation::ReleaseVip
+            | Operation::StartBackend
+            | Operation::StopBackend
+            | Operation::KillBackend { .. } => {
+                Outcome::Permanent(String::from("this is not done with files"))
             }
         }
     }
@@ -154,11 +160,11 @@ impl State {
             Ok(files) => files,
             Err(error) => return outcome::of_store(&error),
         };
-        let data = match self.blocking(Local::data).await {
-            Ok(data) => data,
+        let summary = match self.blocking(Local::summary).await {
+            Ok(summary) => summary,
             Err(outcome) => return outcome,
         };
-        match plan::compare(data.summary(), &files) {
+        match plan::compare(summary, &files) {
             Ok(plan::Verdict::Keep) => self.keep_unless_behind(&files).await,
             Ok(plan::Verdict::Swap) => Outcome::Compared(Verdict::Swap),
             Ok(plan::Verdict::Create) => Outcome::Compared(Verdict::Create),
@@ -182,10 +188,19 @@ impl State {
     }
 
     async fn catch_up(&mut self) -> Outcome {
-        let lane = &self.lane;
-        match catch_up(&lane.store, &lane.local, CATCH_UP_WITHIN, |_, _| {}).await {
-            Ok(position) => Outcome::At(position),
-            Err(error) => outcome::of_follow(&error),
+        let lane = &mut self.lane;
+        lane.asked.mark_unchanged();
+        let catching = catch_up(&lane.store, &lane.local, CATCH_UP_WITHIN, |_, _| {});
+        tokio::select! {
+            biased;
+            // What is being written is finished before the next one has its turn at the files.
+            _ = lane.asked.changed() => {
+                Outcome::Transient(String::from("the catch-up was interrupted"))
+            }
+            caught = catching => match caught {
+                Ok(position) => Outcome::At(position),
+                Err(error) => outcome::of_follow(&error),
+            },
         }
     }
 
@@ -217,6 +232,9 @@ impl State {
         };
         self.stop_following().await;
         self.end_capture().await;
+        if let Err(outcome) = self.blocking(move |local| local.open_for_writes(epoch)).await {
+            return outcome;
+        }
         let lane = &self.lane;
         let config = CaptureConfig { base: self.base.take(), ..lane.capture.clone() };
         match Capture::start(lane.store.clone(), fence, config).await {

@@ -9,7 +9,7 @@ use ccm_control::{Client as ControlClient, ControlError};
 use ccm_election::{Change, Election, ElectionConfig};
 use ccm_kv_state::{KvError, NodeRecord, Nodes};
 use ccm_types::{Epoch, RoleName, Txid};
-use ccm_wal_ltx::store::{NatsStore, NatsStoreConfig};
+use ccm_wal_ltx::store::{LtxStore as _, NatsStore, NatsStoreConfig};
 use tokio::sync::mpsc;
 
 use crate::nats::connect;
@@ -76,6 +76,7 @@ impl Joined {
     pub(crate) async fn reach(
         settings: &Settings,
         instance: &str,
+        own: Epoch,
         patience: &mut Patience<'_>,
     ) -> Result<Option<Self>, RunError> {
         let name = format!("ccm {} {}", settings.cluster, settings.node);
@@ -91,7 +92,7 @@ impl Joined {
             }
         };
         loop {
-            match Self::open(settings, instance, &client).await {
+            match Self::open(settings, instance, own, &client).await {
                 Ok(joined) => return Ok(Some(joined)),
                 Err(error) if error.is_transient() => {
                     if !patience.wait(outcome::words(&error)).await {
@@ -103,7 +104,13 @@ impl Joined {
         }
     }
 
-    async fn open(settings: &Settings, instance: &str, client: &Client) -> Result<Self, RunError> {
+    /// `own` is the highest epoch that the files of this node know of.
+    async fn open(
+        settings: &Settings,
+        instance: &str,
+        own: Epoch,
+        client: &Client,
+    ) -> Result<Self, RunError> {
         let replicas = settings.nats.replicas.unwrap_or_else(|| replicas(client));
         let address = settings.address.or_else(|| own_address(settings));
         let address = address.map_or_else(String::new, |address| address.to_string());
@@ -120,6 +127,7 @@ impl Joined {
             max_age: None,
         };
         let store = NatsStore::open(client.clone(), config).await?;
+        let fence = store.fence().await?.map_or(Epoch::NONE, |fence| fence.epoch);
         let config = ElectionConfig {
             bucket: cluster.election_bucket(),
             replicas,
@@ -128,6 +136,7 @@ impl Joined {
             address: address.clone(),
             timing: settings.timing,
             priority: settings.priority,
+            floor: own.max(fence),
         };
         let (election, changes) = Election::start(client.clone(), config).await?;
         let election = Arc::new(election);

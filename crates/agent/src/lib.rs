@@ -26,6 +26,8 @@ mod presence;
 mod service;
 mod tasks;
 
+pub mod words;
+
 pub use error::RunError;
 pub use nats::{ConnectError, connect};
 pub use run::run;

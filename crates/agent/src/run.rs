@@ -9,6 +9,7 @@ use ccm_guard::{Armed, BackendState};
 use ccm_health::Probe;
 use ccm_role::{Adopted, Event, Machine, OpId, Status};
 use ccm_systemd_backend::{Bus, Unit};
+use ccm_types::Epoch;
 use ccm_wal_ltx::capture::CaptureConfig;
 use ccm_wal_ltx::compact::CompactConfig;
 use ccm_wal_ltx::follow::FollowConfig;
@@ -23,6 +24,7 @@ use crate::files::{Files, View};
 use crate::join::{Joined, Patience};
 use crate::observe::Observer;
 use crate::tasks::Tasks;
+use crate::words::{self, NodeConfig};
 use crate::{BackendKind, RunError, Settings, lease, presence, service};
 
 /// Events that may wait for the loop.
@@ -34,15 +36,11 @@ const COMMAND_QUEUE: usize = 16;
 /// What the tasks have to end when the daemon does.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(5);
 
-/// Restarts of a backend within [`RESTART_WINDOW`] before the lease is handed over.
-const RESTARTS_MAX: u32 = 3;
-
-/// See [`RESTARTS_MAX`].
-const RESTART_WINDOW: Duration = Duration::from_secs(600);
-
 /// What is under way on this host before NATS is reached.
 struct Here {
     local: Arc<Local>,
+    /// The highest epoch that the files know of.
+    epoch: Epoch,
     port: Arc<BackendPort>,
     serving: watch::Sender<bool>,
     found: Option<Armed>,
@@ -60,7 +58,8 @@ pub async fn run(settings: Settings, mut shutdown: mpsc::Receiver<()>) -> Result
     let started = async {
         let here = look_around(&settings, &events, &tasks).await?;
         let mut patience = Patience::new(&mut shutdown);
-        let Some(joined) = Joined::reach(&settings, &instance, &mut patience).await? else {
+        let own = here.epoch;
+        let Some(joined) = Joined::reach(&settings, &instance, own, &mut patience).await? else {
             return end_early(&here).await;
         };
         let daemon = Daemon { settings: &settings, instance, tasks: &tasks, events, here, joined };
@@ -91,11 +90,13 @@ async fn look_around(
     let paths = Paths { data, replica, owner: files.owner };
     let open = move || {
         let local = Local::open(paths)?;
-        local.data()?;
-        Ok::<_, ccm_wal_ltx::local::LocalError>(local)
+        let epoch = local.highest_epoch()?;
+        Ok::<_, ccm_wal_ltx::local::LocalError>((local, epoch))
     };
     let opened = tokio::task::spawn_blocking(open).await;
-    let local = Arc::new(opened.map_err(|_| RunError::TaskDied { name: "opening the files" })??);
+    let (local, epoch) =
+        opened.map_err(|_| RunError::TaskDied { name: "opening the files" })??;
+    let local = Arc::new(local);
     let backend = &settings.backend;
     let probe = match &backend.health {
         Some(url) => Some(Probe::new(url, backend.health_timeout)?),
@@ -130,7 +131,7 @@ async fn look_around(
         Some(BackendState::Stopped | BackendState::Stopping | BackendState::Exited { .. })
         | None => false,
     };
-    Ok(Here { local, port, serving, found: armed.filter(|_| running) })
+    Ok(Here { local, epoch, port, serving, found: armed.filter(|_| running) })
 }
 
 /// Whether a backend with this measured status is there.
@@ -242,17 +243,14 @@ impl Daemon<'_> {
 
     fn machine_config(&self) -> ccm_role::Config {
         let Settings { node, candidate, timing, backend, .. } = self.settings;
-        ccm_role::Config {
+        words::machine_config(NodeConfig {
             node: node.clone(),
             candidate: *candidate,
-            ttl: timing.ttl,
-            stop: timing.stop(),
+            vip: false,
+            timing: *timing,
             stop_timeout: backend.stop_timeout,
             start_timeout: backend.start_timeout,
-            retry: timing.retry(),
-            restarts_max: RESTARTS_MAX,
-            restart_window: RESTART_WINDOW,
-        }
+        })
     }
 
     fn observer(
@@ -283,6 +281,7 @@ impl Daemon<'_> {
         let Self { settings, instance, tasks, events, here, joined } = self;
         let (to_files, files_queue) = mpsc::channel(LANE_QUEUE);
         let (to_backend, backend_queue) = mpsc::channel(LANE_QUEUE);
+        let (files_asked, asked) = watch::channel(());
         let files = Files {
             store: joined.store,
             node: settings.node.clone(),
@@ -295,6 +294,7 @@ impl Daemon<'_> {
             local: here.local,
             events: events.clone(),
             view,
+            asked,
             tasks: tasks.clone(),
         };
         tasks.spawn("files lane", files.run(files_queue));
@@ -330,6 +330,7 @@ impl Daemon<'_> {
             stop_asked,
             kill_asked,
             files: to_files,
+            files_asked,
             backend: to_backend,
             events,
             control: joined.control,

@@ -48,6 +48,7 @@ async fn main() -> Result<()> {
         address: String::from("127.0.0.1"),
         timing: Timing { ttl, heartbeat: ttl / 4 },
         priority: 100,
+        floor: ccm_types::Epoch::NONE,
     };
     let client = async_nats::connect(&args.nats)
         .await

@@ -13,7 +13,7 @@ mod trouble;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ccm_types::{Monotonic, NodeId, Txid};
+use ccm_types::{Epoch, Monotonic, NodeId, Txid};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,6 +50,9 @@ pub struct ElectionConfig {
     pub timing: Timing,
     /// 100 waits no longer than it must; every point less waits 10 ms longer, 1 s at most.
     pub priority: u32,
+    /// The highest epoch known from elsewhere than the bucket, which may lose data;
+    /// [`Epoch::NONE`] when nothing is known.
+    pub floor: Epoch,
 }
 
 impl ElectionConfig {
@@ -61,6 +64,7 @@ impl ElectionConfig {
             address: self.address.clone(),
             timing: self.timing,
             priority_delay: Duration::from_millis(10) * less,
+            floor: self.floor,
         }
     }
 }

@@ -50,6 +50,9 @@ pub struct LeaseConfig {
     pub timing: Timing,
     /// How much longer than the others to wait before taking a free lease.
     pub priority_delay: Duration,
+    /// The highest epoch known from elsewhere than the key, which may have been lost: the next
+    /// leadership has a higher one, and a key that is gone is not free at once.
+    pub floor: Epoch,
 }
 
 #[derive(Debug, Clone)]
@@ -101,11 +104,10 @@ impl Lease {
     #[must_use]
     pub fn new(config: LeaseConfig) -> Self {
         Self {
-            config,
             campaign: Campaign::Off,
             part: Part::Standby,
             seen: None,
-            highest: Epoch::NONE,
+            highest: config.floor,
             in_flight: None,
             look_at: Monotonic::default(),
             hinted: Monotonic::default(),
@@ -115,6 +117,7 @@ impl Lease {
             told: None,
             now: Monotonic::default(),
             out: Step::default(),
+            config,
         }
     }
 

@@ -103,6 +103,7 @@ fn lease(node: usize, instance: &str) -> Lease {
         address: String::new(),
         timing: TIMING,
         priority_delay: Duration::ZERO,
+        floor: Epoch::NONE,
     })
 }
 

@@ -1,19 +1,22 @@
 //! What a guard decides, as a pure function of time and what happens.
 //!
-//! The shell in `serve` feeds it and does what it says. Deadlines come before everything else:
-//! whatever happens, [`Core::step`] first does what is due, so no request can slip in between a
-//! deadline and the moment the timer is noticed.
+//! The shell, [`crate::serve`], feeds it and does what it says; a simulation can as well. Deadlines
+//! come before everything else: whatever happens, [`Core::step`] first does what is due, so no
+//! request can slip in between a deadline and the moment the timer is noticed.
 
 mod request;
 #[cfg(test)]
 mod tests;
+mod vip;
 
 use std::time::Duration;
 
 use ccm_types::Monotonic;
 
+use self::vip::Vip;
 use crate::Armed;
-use crate::wire::{BackendState, Hello, Reply, Request};
+use crate::wire::{BackendState, Hello};
+pub use crate::wire::{Refusal, Reply, Request};
 
 /// Between two looks whether a backend that is being ended is gone.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -25,45 +28,89 @@ const SLOW_AFTER: Duration = Duration::from_secs(2);
 
 /// Who has asked: a connection and the number of the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Caller {
-    pub(crate) connection: u64,
-    pub(crate) id: u64,
+pub struct Caller {
+    /// The connection.
+    pub connection: u64,
+    /// The number of the question on it.
+    pub id: u64,
 }
 
 /// What happens to a guard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Input {
+pub enum Input {
+    /// [`Core::next_deadline`] may have passed.
     Tick,
+    /// A daemon has connected.
     Connected,
+    /// A daemon is gone.
     Disconnected,
-    Asked { caller: Caller, request: Request },
-    Started { caller: Caller, result: Result<u32, String> },
-    Ended { why: String },
-    Looked { round: u64, gone: bool },
+    /// A daemon asks.
+    Asked {
+        /// Who.
+        caller: Caller,
+        /// What.
+        request: Request,
+    },
+    /// The answer to [`Effect::Start`].
+    Started {
+        /// Who had asked.
+        caller: Caller,
+        /// The process id, or why there is none.
+        result: Result<u32, String>,
+    },
+    /// The process that was started has ended.
+    Ended {
+        /// Exit status or signal, in words.
+        why: String,
+    },
+    /// The answer to [`Effect::Look`].
+    Looked {
+        /// Of the look.
+        round: u64,
+        /// Nothing of the backend is left.
+        gone: bool,
+    },
+    /// The answer to [`Effect::DropVip`]: whether the kernel no longer has the address.
+    VipDropped(bool),
+    /// Asked by a signal to end.
     Signalled,
 }
 
 /// What a guard is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// Answered at once with [`Input::Started`].
+pub enum Effect {
+    /// Start the backend; answered at once with [`Input::Started`].
     Start {
+        /// Who has asked.
         caller: Caller,
+        /// The program and its arguments.
         argv: Vec<String>,
     },
+    /// Ask the backend to end.
     Stop,
+    /// End everything that is left of it.
     Kill,
-    /// Answered some time with [`Input::Looked`] and the same round.
+    /// See whether something is left; answered some time with [`Input::Looked`] and the same
+    /// round.
     Look {
+        /// Of the look.
         round: u64,
     },
+    /// Take the virtual IP away; answered some time with [`Input::VipDropped`].
+    DropVip,
+    /// Answer a daemon.
     Reply {
+        /// Who has asked.
         caller: Caller,
+        /// The answer.
         reply: Reply,
     },
+    /// Tell the daemon that the backend has ended without being asked to.
     Exited {
+        /// In words.
         why: String,
     },
+    /// End the guard.
     Quit,
 }
 
@@ -86,9 +133,24 @@ struct Ending {
     waiting: Vec<Caller>,
 }
 
+/// What a guard is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoreConfig {
+    /// Its process id.
+    pub pid: u32,
+    /// What it calls itself towards daemons.
+    pub version: String,
+    /// Whether it starts the backend itself.
+    pub starts: bool,
+    /// Whether there is a virtual IP to take away.
+    pub has_vip: bool,
+    /// How long it stays when there is nothing to guard and no daemon is connected.
+    pub idle_exit: Duration,
+}
+
 /// The state of a guard.
 #[derive(Debug)]
-pub(crate) struct Core {
+pub struct Core {
     pid: u32,
     version: String,
     /// Whether the guard starts the backend itself.
@@ -101,15 +163,19 @@ pub(crate) struct Core {
     round: u64,
     /// When to look whether a backend that the guard does not start has come back.
     watch_at: Monotonic,
+    vip: Vip,
     connections: usize,
     idle_since: Option<Monotonic>,
 }
 
 impl Core {
-    pub(crate) fn new(starts: bool, idle_exit: Duration, version: &str, now: Monotonic) -> Self {
+    /// A guard that nobody has told anything yet.
+    #[must_use]
+    pub fn new(config: CoreConfig, now: Monotonic) -> Self {
+        let CoreConfig { pid, version, starts, has_vip, idle_exit } = config;
         Self {
-            pid: std::process::id(),
-            version: version.to_owned(),
+            pid,
+            version,
             starts,
             idle_exit,
             armed: None,
@@ -117,13 +183,14 @@ impl Core {
             backend: Backend::Down { why: None },
             round: 0,
             watch_at: now,
+            vip: Vip::new(has_vip),
             connections: 0,
             idle_since: Some(now),
         }
     }
 
     /// Does what is due at `now`, then answers `input`.
-    pub(crate) fn step(&mut self, now: Monotonic, input: Input) -> Vec<Effect> {
+    pub fn step(&mut self, now: Monotonic, input: Input) -> Vec<Effect> {
         let mut out = Vec::new();
         self.due(now, &mut out);
         match input {
@@ -137,6 +204,7 @@ impl Core {
                 self.looked(now, gone, &mut out)
             }
             Input::Looked { .. } => {}
+            Input::VipDropped(gone) => self.vip.dropped(now, gone),
             Input::Signalled => {
                 if !self.is_needed() {
                     out.push(Effect::Quit);
@@ -149,7 +217,8 @@ impl Core {
     }
 
     /// When [`Core::step`] has something to do even if nothing happens.
-    pub(crate) fn next_deadline(&self) -> Option<Monotonic> {
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Monotonic> {
         let expiry = self.armed.as_ref().filter(|_| !self.expired).map(|armed| armed.valid_until);
         let ending = match &self.backend {
             Backend::Ending(ending) if ending.killed.is_some() => Some(ending.look_at),
@@ -158,16 +227,18 @@ impl Core {
             Backend::Down { .. } | Backend::Up { .. } => None,
         };
         let idle = self.idle_since.map(|since| since + self.idle_exit);
-        [expiry, ending, idle].into_iter().flatten().min()
+        [expiry, ending, self.vip.next_deadline(), idle].into_iter().flatten().min()
     }
 
     /// Whether something would be unguarded if the guard ended.
-    pub(crate) fn is_needed(&self) -> bool {
-        !self.is_down() || (self.armed.is_some() && !self.expired)
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        !self.is_down() || self.vip.is_going() || (self.armed.is_some() && !self.expired)
     }
 
     /// Whether nothing runs and nothing is being ended, as far as the guard knows.
-    pub(crate) fn is_down(&self) -> bool {
+    #[must_use]
+    pub fn is_down(&self) -> bool {
         matches!(self.backend, Backend::Down { .. })
     }
 
@@ -183,10 +254,14 @@ impl Core {
             let kill_at = armed.kill_at;
             self.expired = true;
             self.watch_at = now + LOOK_SLOWLY_EVERY;
+            // Before the backend: nobody shall be led to one that ends.
+            self.vip.expire(now);
+            self.vip.press(now, out);
             if self.may_run() {
                 self.end(now, kill_at, Some(why), None, out);
             }
         }
+        self.vip.press(now, out);
         let round = self.round;
         if let Backend::Ending(ending) = &mut self.backend {
             ending.press(now, round, out);
@@ -281,7 +356,9 @@ impl Core {
         out.push(Effect::Reply { caller, reply });
     }
 
-    fn hello(&self) -> Hello {
+    /// What the guard knows.
+    #[must_use]
+    pub fn hello(&self) -> Hello {
         let backend = match &self.backend {
             Backend::Ending(_) => BackendState::Stopping,
             Backend::Up { pid, since } => BackendState::Running { pid: *pid, since: *since },

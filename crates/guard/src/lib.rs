@@ -8,6 +8,7 @@
 //!
 //! - [`serve`] is the guard itself: a program calls it from `main` and does nothing else.
 //! - [`GuardClient`] is how a daemon finds, starts and asks it.
+//! - [`core`] is what it decides, without I/O.
 //! - [`Target`] is what the guard stops. [`ProcessTarget`] is a process that the guard has
 //!   started, with all its descendants; a backend that something else runs (a systemd unit) is
 //!   another implementation.
@@ -21,7 +22,7 @@
 mod armed;
 mod client;
 mod connection;
-mod core;
+pub mod core;
 mod error;
 mod leftover;
 mod lock;

@@ -14,7 +14,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{Connection, Heard, drain};
-use crate::core::{Caller, Core, Effect, Input};
+use crate::core::{Caller, Core, CoreConfig, Effect, Input};
 use crate::error::ServeError;
 use crate::lock::Claim;
 use crate::target::Target;
@@ -140,6 +140,7 @@ enum Call {
     Stop,
     Kill,
     Look(u64),
+    DropVip,
 }
 
 struct Guard<T> {
@@ -157,8 +158,15 @@ struct Guard<T> {
 impl<T: Target> Guard<T> {
     fn new(config: &GuardConfig, target: T) -> Self {
         let now = BootClock.now();
+        let core = CoreConfig {
+            pid: std::process::id(),
+            version: config.version.clone(),
+            starts: T::STARTS,
+            has_vip: target.has_vip(),
+            idle_exit: config.idle_exit,
+        };
         Self {
-            core: Core::new(T::STARTS, config.idle_exit, &config.version, now),
+            core: Core::new(core, now),
             target: Arc::new(target),
             calls: JoinSet::new(),
             under_way: Vec::new(),
@@ -248,6 +256,7 @@ impl<T: Target> Guard<T> {
                     Effect::Stop => self.call(Call::Stop),
                     Effect::Kill => self.call(Call::Kill),
                     Effect::Look { round } => self.call(Call::Look(round)),
+                    Effect::DropVip => self.call(Call::DropVip),
                     Effect::Reply { caller, reply } => self.reply(caller, reply),
                     Effect::Exited { why } => self.exited(why),
                     Effect::Quit => self.quits = true,
@@ -268,6 +277,7 @@ impl<T: Target> Guard<T> {
                     Call::Stop => target.stop().await.map(|()| true),
                     Call::Kill => target.kill().await.map(|()| true),
                     Call::Look(_) => Ok(target.is_gone().await),
+                    Call::DropVip => target.drop_vip().await.map(|()| true),
                 }
             };
             let late = || Err(format!("no answer within {CALL_WITHIN:?}"));
@@ -304,6 +314,7 @@ impl<T: Target> Guard<T> {
                     self.under_way.drain(..).for_each(|(_, handle)| handle.abort());
                 }
             }
+            Call::DropVip => self.step(Input::VipDropped(done)),
             Call::Stop | Call::Kill => {}
         }
     }

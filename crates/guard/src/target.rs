@@ -47,6 +47,19 @@ pub trait Target: Send + Sync + 'static {
     /// In words, for the log.
     fn kill(&self) -> impl Future<Output = Result<(), String>> + Send;
 
+    /// Whether there is a virtual IP that ends with the lease.
+    fn has_vip(&self) -> bool {
+        false
+    }
+
+    /// Takes the virtual IP away; done when the kernel no longer has it. Repeated until it works.
+    ///
+    /// # Errors
+    /// In words, for the log.
+    fn drop_vip(&self) -> impl Future<Output = Result<(), String>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Whether nothing of the backend is left, as measured at this moment. When in doubt: no.
     fn is_gone(&self) -> impl Future<Output = bool> + Send;
 }

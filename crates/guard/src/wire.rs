@@ -28,13 +28,32 @@ pub(crate) struct OnlyId {
 /// What a daemon asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
-pub(crate) enum Request {
+pub enum Request {
+    /// Who are you, and what is there?
     Hello,
-    Arm { armed: Armed },
+    /// Keep this deadline.
+    Arm {
+        /// The deadline.
+        armed: Armed,
+    },
+    /// Keep none.
     Disarm,
-    Start { argv: Vec<String> },
-    Stop { grace_ms: u64 },
-    Kill { gone_by: Monotonic },
+    /// Start the backend.
+    Start {
+        /// The program and its arguments.
+        argv: Vec<String>,
+    },
+    /// End the backend; answered when nothing of it is left.
+    Stop {
+        /// From SIGTERM to SIGKILL.
+        grace_ms: u64,
+    },
+    /// End the backend in time; answered when nothing of it is left.
+    Kill {
+        /// When nothing of it may be left.
+        gone_by: Monotonic,
+    },
+    /// End yourself, if nothing is guarded.
     Quit,
 }
 
@@ -56,10 +75,17 @@ pub(crate) struct Line {
 
 /// How the guard answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub enum Reply {
+    /// Done.
     Done,
+    /// To [`Request::Hello`].
     Hello(Hello),
-    Started { pid: u32 },
+    /// To [`Request::Start`].
+    Started {
+        /// The process.
+        pid: u32,
+    },
+    /// Not done.
     Refused(Refusal),
 }
 
@@ -116,9 +142,11 @@ pub enum BackendState {
 
 /// Why the guard has not done what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Refusal {
-    pub(crate) code: RefusalCode,
-    pub(crate) words: String,
+pub struct Refusal {
+    /// For callers that branch.
+    pub code: RefusalCode,
+    /// For people.
+    pub words: String,
 }
 
 impl Refusal {

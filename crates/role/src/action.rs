@@ -102,6 +102,11 @@ pub enum Operation {
         /// The epoch of the lease.
         epoch: Epoch,
     },
+    /// Take the virtual IP and announce it.
+    AcquireVip,
+    /// Give the virtual IP up; done when the kernel no longer has it. Interrupts an
+    /// [`Operation::AcquireVip`].
+    ReleaseVip,
     /// Start the backend and wait until it runs.
     StartBackend,
     /// Stop the backend with its configured grace; done when nothing of it is left.

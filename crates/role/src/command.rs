@@ -87,9 +87,10 @@ impl Machine {
         };
         self.answer_all(asked, &ended);
         self.campaign(Campaign::Off);
+        self.drop_vip();
         self.run(Operation::AbandonCapture);
         let kill = self.run(Operation::KillBackend { gone_by: now + self.config.stop });
-        State::Hurrying { kill, until: now + self.config.stop * 2 }
+        State::Hurrying { kill, until: now + self.config.stop * 2, killed: false }
     }
 
     /// Ends what the node does by plan.

@@ -9,13 +9,14 @@ use crate::machine::Machine;
 use crate::state::{
     After, DemoteRung, Demoting, Lease, Planned, PromoteRung, Promoting, State, Wait,
 };
+use crate::vip::Vip;
 
 impl Machine {
     /// Begins to give the leadership of `state` up.
     pub(crate) fn demote(&mut self, state: State, planned: Planned) -> State {
-        let (lease, captured, running) = match state {
-            State::Primary(p) => (p.lease, true, true),
-            State::Promoting(p) => (p.lease, captured(&p), running(&p)),
+        let (lease, captured, running, busy) = match state {
+            State::Primary(p) => (p.lease, true, true, false),
+            State::Promoting(p) => (p.lease, captured(&p), running(&p), busy(&p)),
             State::Starting(_)
             | State::Passive(_)
             | State::Demoting(_)
@@ -24,11 +25,14 @@ impl Machine {
             | State::Hurrying { .. }
             | State::Stopped => return state,
         };
+        self.drop_vip();
         let mut d = Demoting {
             lease,
             rung: DemoteRung::StopBackend,
             wait: None,
+            stopped: !running,
             captured,
+            busy,
             at: None,
             planned,
         };
@@ -36,8 +40,15 @@ impl Machine {
             d.wait = Some(Wait::Op(self.run(Operation::StopBackend)));
             State::Demoting(d)
         } else {
-            self.after_stop(d)
+            self.stopped(d)
         }
+    }
+
+    /// Nothing of the backend is left; the virtual IP may be.
+    fn stopped(&mut self, mut d: Demoting) -> State {
+        d.stopped = true;
+        d.wait = None;
+        if self.vip == Vip::Off { self.after_stop(d) } else { State::Demoting(d) }
     }
 
     pub(crate) fn demoting(&mut self, now: Monotonic, mut d: Demoting, event: Event) -> State {
@@ -100,7 +111,7 @@ impl Machine {
         match (d.rung, outcome) {
             (DemoteRung::Release, _) => State::Demoting(d),
             (DemoteRung::StopBackend, Outcome::Ok | Outcome::At(_) | Outcome::Compared(_)) => {
-                self.after_stop(d)
+                self.stopped(d)
             }
             (DemoteRung::Flush, Outcome::At(at)) => {
                 d.at = Some(at);
@@ -141,12 +152,17 @@ impl Machine {
         }
     }
 
-    /// Nothing of the backend is left.
-    fn after_stop(&mut self, mut d: Demoting) -> State {
+    /// Nothing of the backend is left, and the virtual IP is gone.
+    pub(crate) fn after_stop(&mut self, mut d: Demoting) -> State {
         self.disarm();
         if d.captured {
             d.rung = DemoteRung::Flush;
             self.descend(d)
+        } else if d.busy {
+            // Done when everything that was asked for before is.
+            d.rung = DemoteRung::Flush;
+            d.wait = Some(Wait::Op(self.run(Operation::AbandonCapture)));
+            State::Demoting(d)
         } else {
             self.release(d)
         }
@@ -190,8 +206,16 @@ impl Machine {
     }
 }
 
+/// Whether work on the files may be under way.
+pub(crate) fn busy(p: &Promoting) -> bool {
+    match p.wait {
+        Some(Wait::Op(_)) => true,
+        Some(Wait::Until(_)) | None => false,
+    }
+}
+
 /// Whether something may have been written to the data file under capture.
-fn captured(p: &Promoting) -> bool {
+pub(crate) fn captured(p: &Promoting) -> bool {
     match p.rung {
         PromoteRung::StartCapture | PromoteRung::ResetBackend | PromoteRung::StartBackend => true,
         PromoteRung::Adopt

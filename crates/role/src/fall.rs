@@ -4,9 +4,11 @@
 use ccm_types::{Monotonic, Txid};
 
 use crate::action::{Action, Campaign, Operation};
+use crate::demote::{busy, captured};
 use crate::event::{Event, Outcome};
 use crate::machine::Machine;
-use crate::state::{After, DemoteRung, FallRung, Falling, Lease, PromoteRung, State, Wait};
+use crate::state::{After, DemoteRung, FallRung, Falling, Lease, State, Wait};
+use crate::vip::Vip;
 
 impl Machine {
     /// Ends the leadership of `state` at once. `release` when the election may still hold the
@@ -18,27 +20,18 @@ impl Machine {
         reason: String,
         release: bool,
     ) -> State {
-        let (lease, captured, then, asked) = match state {
-            State::Primary(p) => (p.lease, true, After::Follow, Vec::new()),
+        let (lease, captured, busy, then, asked) = match state {
+            State::Primary(p) => (p.lease, true, false, After::Follow, Vec::new()),
             State::Promoting(p) => {
-                let captured = match p.rung {
-                    PromoteRung::StartCapture
-                    | PromoteRung::ResetBackend
-                    | PromoteRung::StartBackend => true,
-                    PromoteRung::Adopt
-                    | PromoteRung::MoveFence
-                    | PromoteRung::Compare
-                    | PromoteRung::CatchUp
-                    | PromoteRung::Place => false,
-                };
+                let (captured, busy) = (captured(&p), busy(&p));
                 let planned = p.planned.map(|planned| (planned.then, planned.asked));
                 let (then, asked) = planned.unwrap_or((After::Follow, Vec::new()));
-                (p.lease, captured, then, asked)
+                (p.lease, captured, busy, then, asked)
             }
             // Nothing runs and the bucket has everything: the lease was to go anyway.
             State::Demoting(d) if d.rung == DemoteRung::Release => return self.retire(d),
             State::Demoting(d) if d.rung != DemoteRung::Retire => {
-                (d.lease, d.captured, d.planned.then, d.planned.asked)
+                (d.lease, d.captured, d.busy, d.planned.then, d.planned.asked)
             }
             State::Starting(_)
             | State::Passive(_)
@@ -50,13 +43,16 @@ impl Machine {
         };
         // Whoever has superseded us does not wait for the rest of our lease.
         let gone_by = now.min(lease.valid_until) + self.config.stop;
+        self.drop_vip();
         let kill = Wait::Op(self.run(Operation::KillBackend { gone_by }));
         self.campaign(Campaign::Off);
         self.problem = Some(reason.clone());
         State::Falling(Falling {
             rung: FallRung::Kill,
             wait: kill,
+            killed: false,
             captured,
+            busy,
             at: None,
             release,
             reason: format!("fell from epoch {}: {reason}", lease.epoch),
@@ -112,14 +108,8 @@ impl Machine {
                 FallRung::Kill,
                 Outcome::Ok | Outcome::At(_) | Outcome::Compared(_) | Outcome::Fenced,
             ) => {
-                self.disarm();
-                if f.captured {
-                    f.rung = FallRung::Flush;
-                    f.wait = Wait::Op(self.run(Operation::Flush));
-                    State::Falling(f)
-                } else {
-                    self.landed(f)
-                }
+                f.killed = true;
+                if self.vip == Vip::Off { self.after_kill(f) } else { State::Falling(f) }
             }
             (FallRung::Flush, Outcome::At(at)) => {
                 f.at = Some(at);
@@ -141,6 +131,23 @@ impl Machine {
             }
             (FallRung::Abandon | FallRung::Retire, _) => self.landed(f),
         }
+    }
+
+    /// Nothing of the backend is left, and the virtual IP is gone.
+    pub(crate) fn after_kill(&mut self, mut f: Falling) -> State {
+        self.disarm();
+        if !f.captured && !f.busy {
+            return self.landed(f);
+        }
+        if !f.captured {
+            // Done when everything that was asked for before is.
+            f.rung = FallRung::Abandon;
+            f.wait = Wait::Op(self.run(Operation::AbandonCapture));
+            return State::Falling(f);
+        }
+        f.rung = FallRung::Flush;
+        f.wait = Wait::Op(self.run(Operation::Flush));
+        State::Falling(f)
     }
 
     fn landed(&mut self, f: Falling) -> State {

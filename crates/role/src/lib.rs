@@ -17,6 +17,8 @@ mod machine;
 mod state;
 mod transition;
 
+mod vip;
+
 mod demote;
 mod fall;
 mod passive;

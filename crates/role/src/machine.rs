@@ -8,6 +8,7 @@ use crate::action::{Action, Campaign, OpId, Operation};
 use crate::event::{CommandId, Event, Leader};
 use crate::state::{BackendLimit, Lease, Phase, Repair, Starting, State, Wait};
 use crate::transition;
+use crate::vip::Vip;
 
 /// What the machine must know of its node and of the lease's numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Config {
     pub node: NodeId,
     /// Whether it may take over without being told.
     pub candidate: bool,
+    /// Whether there is a virtual IP.
+    pub vip: bool,
     /// The lease's ttl.
     pub ttl: Duration,
     /// From `valid_until` to the moment nothing of the backend is left.
@@ -64,6 +67,7 @@ pub struct Machine {
     /// A lease that was won before the last leadership was wound up.
     pub(crate) pending: Option<Lease>,
     pub(crate) promotion: Option<WantedPromotion>,
+    pub(crate) vip: Vip,
     /// The guard has a deadline.
     pub(crate) armed: bool,
     pub(crate) out: Vec<Action>,
@@ -83,6 +87,7 @@ impl Machine {
             problem: None,
             pending: None,
             promotion: None,
+            vip: Vip::Off,
             armed: false,
             out: Vec::new(),
             now: Monotonic::default(),
@@ -102,6 +107,7 @@ impl Machine {
             self.change(|machine, state| machine.fall(now, state, why, true));
         }
         self.note(now, &event);
+        self.note_vip(now, &event);
         self.change(|machine, state| machine.react(now, state, event));
         self.settle_promotion();
         self.use_pending(now);
@@ -143,8 +149,12 @@ impl Machine {
             | State::Hurrying { .. }
             | State::Stopped => None,
         };
+        let vip = match self.vip.wait() {
+            Some(Wait::Until(at)) => Some((at, "another try with the virtual IP")),
+            Some(Wait::Op(_)) | None => None,
+        };
         let promotion = self.promotion.map(|p| (p.until, "a promotion has not succeeded"));
-        [lease, retry, capture, promotion].into_iter().flatten().min()
+        [lease, retry, capture, vip, promotion].into_iter().flatten().min()
     }
 
     /// What the node is, for people.

@@ -6,6 +6,7 @@ use crate::action::{Action, Campaign, OpId, Operation};
 use crate::event::{Adopted, Event, Outcome};
 use crate::machine::Machine;
 use crate::state::{Lease, Passive, Phase, Starting, State, Wait};
+use crate::vip::Vip;
 
 /// The shortest time a node that could not serve lets others have a try.
 const REST_MIN: std::time::Duration = std::time::Duration::from_secs(30);
@@ -64,7 +65,10 @@ impl Machine {
             State::Primary(p) => self.primary(now, p, event),
             State::Demoting(d) => self.demoting(now, d, event),
             State::Falling(f) => self.falling(now, f, event),
-            State::Hurrying { kill, until } => self.hurrying(now, kill, until, &event),
+            State::Hurrying { kill, until, killed } => {
+                let done = matches!(&event, Event::Done { op, .. } if *op == kill);
+                self.hurried(now, kill, until, killed || done)
+            }
             State::Left | State::Stopped => state,
         }
     }
@@ -78,16 +82,17 @@ impl Machine {
             }
             Event::Start { left, .. } => {
                 s.left = left;
+                self.clear_vip();
                 s.wait = Some(Wait::Op(self.run(Operation::StopBackend)));
             }
             Event::Done { op, outcome } if s.wait == Some(Wait::Op(op)) => match outcome {
                 Outcome::Ok | Outcome::At(_) | Outcome::Compared(_) | Outcome::Fenced => {
                     self.problem = None;
-                    if s.left {
-                        return self.leave();
+                    s.stopped = true;
+                    s.wait = None;
+                    if self.vip == Vip::Off {
+                        return self.started(s);
                     }
-                    self.announce("started");
-                    return self.follow(false);
                 }
                 Outcome::Transient(why) | Outcome::Permanent(why) => {
                     let words = format!("a backend of an earlier run does not stop: {why}");
@@ -119,6 +124,15 @@ impl Machine {
         State::Starting(s)
     }
 
+    /// Nothing of an earlier run is left.
+    pub(crate) fn started(&mut self, s: Starting) -> State {
+        if s.left {
+            return self.leave();
+        }
+        self.announce("started");
+        self.follow(false)
+    }
+
     fn passive(&mut self, now: Monotonic, mut p: Passive, event: &Event) -> State {
         if *event == Event::Tick && p.cooldown.take_if(|until| now >= *until).is_some() {
             self.campaign_again();
@@ -129,6 +143,11 @@ impl Machine {
     /// A lease that waits for a node that can use it is used, or given back.
     pub(crate) fn use_pending(&mut self, now: Monotonic) {
         let Some(lease) = self.pending else { return };
+        if matches!(self.state, State::Hurrying { .. }) {
+            // Something may still run: the lease is not given away, it runs out.
+            self.pending = None;
+            return;
+        }
         let phase = self.state.phase();
         match phase {
             Phase::Passive => {
@@ -208,16 +227,23 @@ impl Machine {
         State::Left
     }
 
-    fn hurrying(&mut self, now: Monotonic, kill: OpId, until: Monotonic, event: &Event) -> State {
-        let killed = matches!(event, Event::Done { op, .. } if *op == kill);
-        if killed || now >= until {
-            // A guard keeps its deadline when the kill was not seen to succeed.
-            if killed {
-                self.disarm();
-            }
-            self.emit(Action::Exit);
-            return State::Stopped;
+    /// Ends when everything is gone, or was given its time.
+    pub(crate) fn hurried(
+        &mut self,
+        now: Monotonic,
+        kill: OpId,
+        until: Monotonic,
+        killed: bool,
+    ) -> State {
+        let gone = killed && self.vip == Vip::Off;
+        if !gone && now < until {
+            return State::Hurrying { kill, until, killed };
         }
-        State::Hurrying { kill, until }
+        // A guard keeps its deadline when not everything was seen to be gone.
+        if gone {
+            self.disarm();
+        }
+        self.emit(Action::Exit);
+        State::Stopped
     }
 }

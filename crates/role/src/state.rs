@@ -56,6 +56,7 @@ pub(crate) enum State {
     Hurrying {
         kill: OpId,
         until: Monotonic,
+        killed: bool,
     },
     Stopped,
 }
@@ -95,6 +96,8 @@ impl State {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Starting {
     pub(crate) wait: Option<Wait>,
+    /// Nothing of the backend is left.
+    pub(crate) stopped: bool,
     /// The node takes no part afterwards.
     pub(crate) left: bool,
 }
@@ -178,10 +181,14 @@ pub(crate) enum DemoteRung {
 pub(crate) struct Demoting {
     pub(crate) lease: Lease,
     pub(crate) rung: DemoteRung,
-    /// `None` while waiting for the release.
+    /// `None` while waiting for the virtual IP to be gone, or for the release.
     pub(crate) wait: Option<Wait>,
+    /// Nothing of the backend is left.
+    pub(crate) stopped: bool,
     /// Whether the data file may hold something that the bucket lacks.
     pub(crate) captured: bool,
+    /// Whether work on the files that was asked for on the way up may still be under way.
+    pub(crate) busy: bool,
     /// Where the final flush ended.
     pub(crate) at: Option<Position>,
     pub(crate) planned: Planned,
@@ -224,6 +231,10 @@ pub(crate) enum FallRung {
 pub(crate) struct Falling {
     pub(crate) rung: FallRung,
     pub(crate) wait: Wait,
+    /// Nothing of the backend is left.
+    pub(crate) killed: bool,
+    /// Whether work on the files that was asked for on the way up may still be under way.
+    pub(crate) busy: bool,
     pub(crate) captured: bool,
     pub(crate) at: Option<Position>,
     /// The own deadline has passed while the election may still hold the lease.

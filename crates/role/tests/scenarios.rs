@@ -14,10 +14,11 @@ use ccm_role::{
 };
 use ccm_types::{Epoch, Monotonic, NodeId, Position, Txid};
 
-fn config(candidate: bool) -> Config {
+fn config(text: &str) -> Config {
     Config {
         node: NodeId::new("a").unwrap(),
-        candidate,
+        candidate: !text.contains("# not a candidate"),
+        vip: text.contains("# with a virtual IP"),
         ttl: Duration::from_secs(10),
         stop: Duration::from_secs(1),
         stop_timeout: Duration::from_secs(30),
@@ -103,7 +104,7 @@ fn event(words: &[&str], last: OpId) -> Event {
 
 /// Runs the events of one scenario and writes it down with what came out.
 fn play(text: &str) -> String {
-    let mut machine = Machine::new(config(!text.contains("# not a candidate")));
+    let mut machine = Machine::new(config(text));
     let mut last = OpId(0);
     let mut out = String::new();
     for line in text.lines().filter(|line| !line.starts_with(' ')) {

@@ -161,6 +161,7 @@ impl Fetched {
             txid: header.max,
             page_size: header.page_size,
             pages: header.commit,
+            timestamp_ms: Some(self.info.timestamp_ms),
         }
     }
 }

@@ -13,7 +13,6 @@
 mod behind;
 mod catch_up;
 mod fetch;
-mod next;
 mod settle;
 mod step;
 
@@ -26,14 +25,15 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+pub use crate::plan::Stuck;
 pub use behind::is_behind;
 pub use catch_up::catch_up;
-pub use next::Stuck;
 use settle::Settled;
 use step::Step;
 
 use crate::apply::ApplyError;
 use crate::local::{Local, LocalError};
+use crate::plan;
 use crate::store::{LtxInfo, LtxStore, StoreError};
 
 /// Between two attempts after a failure.
@@ -230,7 +230,7 @@ impl<S: LtxStore> Following<S> {
     async fn turn(&self) -> Result<Option<(String, bool)>, FollowError> {
         let Some(files) = self.unless_cancelled(self.store.list()).await else { return Ok(None) };
         let files = files?;
-        self.progress.send_modify(|p| p.bucket_tip = next::tip(&files));
+        self.progress.send_modify(|p| p.bucket_tip = plan::tip(&files));
         let settled = settle::settle(&self.store, &self.local, &self.config.node, &files).await?;
         if settled == Settled::Newest {
             self.progress.send_modify(|p| {
@@ -256,7 +256,7 @@ impl<S: LtxStore> Following<S> {
                     self.report_position(position, &files);
                     return Ok(Some((stuck.to_string(), false)));
                 }
-                work @ (Step::Apply(_) | Step::Rebuild(_)) => {
+                work @ (Step::Apply(_) | Step::Rebuild(_) | Step::SetAside) => {
                     step::commit(&self.local, work).await?
                 }
             };
@@ -266,7 +266,7 @@ impl<S: LtxStore> Following<S> {
 
     fn report_position(&self, position: Option<Position>, files: &[LtxInfo]) {
         let at = position.map_or(Txid::ZERO, |p| p.txid);
-        let lag = next::oldest_missing_ms(files, at).map_or(Duration::ZERO, age);
+        let lag = plan::oldest_missing_ms(files, at).map_or(Duration::ZERO, age);
         self.progress.send_modify(|p| {
             p.position = position;
             p.lag = lag;

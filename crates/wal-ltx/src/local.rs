@@ -69,7 +69,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ccm_types::{Position, Txid};
+use ccm_types::{Epoch, Position, Txid};
 
 pub use error::LocalError;
 pub use place::Placed;
@@ -78,9 +78,8 @@ pub use retire::Diverged;
 
 pub(crate) use disk::{sync_dir, write_record};
 pub(crate) use records::{Intent, PositionRecord, Replica};
-pub(crate) use sqlite::WalEnd;
 
-use crate::plan::DataSummary;
+use crate::plan::{DataSummary, Present, WalEnd};
 
 /// Symbolic links that are followed to a configured file.
 const LINKS_MAX: u32 = 8;
@@ -117,14 +116,20 @@ pub enum DataFile {
 }
 
 impl DataFile {
-    /// What [`crate::plan::compare`] has to know.
+    /// What [`crate::plan::placing`] has to know.
     #[must_use]
-    pub fn summary(self) -> DataSummary {
+    pub fn present(self) -> Present {
         match self {
-            Self::Missing => DataSummary { present: false, stamp: None },
-            Self::Database { stamp, .. } => {
-                DataSummary { present: true, stamp: stamp.map(|s| s.epoch) }
-            }
+            Self::Missing => Present::Missing,
+            Self::Database { stamp, .. } => Present::Database(stamp),
+        }
+    }
+
+    /// The epoch under which it was served.
+    fn epoch(self) -> Option<Epoch> {
+        match self {
+            Self::Missing => None,
+            Self::Database { stamp, .. } => stamp.map(|stamp| stamp.epoch),
         }
     }
 }
@@ -184,6 +189,32 @@ impl Local {
         let _turn = self.turn();
         self.finish_moves()?;
         self.look_at_data()
+    }
+
+    /// What [`crate::plan::compare`] has to know.
+    ///
+    /// # Errors
+    /// Those of [`Local::data`].
+    pub fn summary(&self) -> Result<DataSummary, LocalError> {
+        let data = self.data()?;
+        let replica = self.replica_position()?.map(|position| position.epoch);
+        let present = match data {
+            DataFile::Missing => false,
+            DataFile::Database { .. } => true,
+        };
+        Ok(DataSummary { present, stamp: data.epoch(), replica })
+    }
+
+    /// The highest epoch that the files of this node know of.
+    ///
+    /// # Errors
+    /// Those of [`Local::data`].
+    pub fn highest_epoch(&self) -> Result<Epoch, LocalError> {
+        let data = self.data()?;
+        let _turn = self.turn();
+        let record: Option<PositionRecord> = disk::read_record(&self.record("position.json"))?;
+        let replica = record.map(|record| record.epoch);
+        Ok(data.epoch().max(replica).unwrap_or(Epoch::NONE))
     }
 
     /// What the replica contains; `None` when there is none, or none that is a valid database.

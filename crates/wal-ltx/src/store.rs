@@ -221,6 +221,11 @@ pub trait LtxStore: Send + Sync + 'static {
         async { Ok(0) }
     }
 
+    /// How often the store was seen to have lost what it had acknowledged.
+    fn losses(&self) -> u64 {
+        0
+    }
+
     /// Completes when the bucket may have changed since the last call, or after `at_most`.
     ///
     /// An accelerator: callers list again either way. The first call returns at once.

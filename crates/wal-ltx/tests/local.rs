@@ -100,11 +100,11 @@ fn a_database_in_another_journal_mode_is_converted_when_nobody_uses_it() {
     let error = local.place(Verdict::Keep, Epoch::new(1)).unwrap_err();
     assert!(matches!(error, LocalError::Busy { .. }) && error.is_transient(), "{error}");
     assert!(!wal_mode(&local));
-    assert_eq!(local.data().unwrap().summary().stamp, None, "a refusal changes nothing");
+    assert_eq!(local.summary().unwrap().stamp, None, "a refusal changes nothing");
     drop(backend);
     local.place(Verdict::Keep, Epoch::new(1)).unwrap();
     assert!(wal_mode(&local));
-    assert_eq!(local.data().unwrap().summary().stamp, Some(Epoch::new(1)));
+    assert_eq!(local.summary().unwrap().stamp, Some(Epoch::new(1)));
     assert_eq!(count(&data), 1);
     assert!(!dir.path().join("data.db-wal").exists());
 }

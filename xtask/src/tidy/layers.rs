@@ -8,13 +8,14 @@ use serde_json::Value;
 
 /// What each package may depend on besides the harness of its tests. Pure crates name no I/O,
 /// adapters name no other adapter, only the agent knows everyone, only `ccm` knows the operator.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("ccm-types", &[]),
     ("ccm-election", &["ccm-types"]),
     ("ccm-role", &["ccm-types"]),
     ("ccm-wal-ltx", &["ccm-types"]),
     ("ccm-guard", &["ccm-types"]),
     ("ccm-health", &["ccm-types"]),
+    ("ccm-vip", &[]),
     ("ccm-systemd-backend", &["ccm-types"]),
     ("ccm-kv-state", &["ccm-types", "ccm-election"]),
     ("ccm-control", &["ccm-types", "ccm-election"]),
@@ -23,16 +24,18 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("demo-backend", &[]),
     ("ccm-harness", &[]),
     ("ccm-e2e", &["ccm-harness"]),
+    ("ccm-sim", &["ccm-agent", "ccm-election", "ccm-guard", "ccm-role", "ccm-types", "ccm-wal-ltx"]),
     ("xtask", &["ccm-harness", "ccm-role"]),
 ];
 /// The libraries of the product.
-const ALL: [&str; 10] = [
+const ALL: [&str; 11] = [
     "ccm-types",
     "ccm-election",
     "ccm-role",
     "ccm-wal-ltx",
     "ccm-guard",
     "ccm-health",
+    "ccm-vip",
     "ccm-systemd-backend",
     "ccm-kv-state",
     "ccm-control",

@@ -50,6 +50,7 @@ impl Core {
             Ok(()) => {
                 self.armed = Some(armed);
                 self.expired = false;
+                self.vip.renew();
                 Reply::Done
             }
             Err(refusal) => Reply::Refused(refusal),

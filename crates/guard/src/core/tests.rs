@@ -24,6 +24,7 @@ fn shown(effect: &Effect) -> String {
         Effect::Start { argv, .. } => format!("start {}", argv.join(" ")),
         Effect::Stop => "stop".to_owned(),
         Effect::Kill => "kill".to_owned(),
+        Effect::DropVip => "drop-vip".to_owned(),
         Effect::Look { .. } => "look".to_owned(),
         Effect::Exited { why } => format!("event({why})"),
         Effect::Quit => "quit".to_owned(),
@@ -38,7 +39,13 @@ fn shown(effect: &Effect) -> String {
 
 impl Table {
     fn new(starts: bool) -> Self {
-        Self { core: Core::new(starts, IDLE, "test", ms(0)), asked: 0 }
+        Self::with_vip(starts, false)
+    }
+
+    fn with_vip(starts: bool, has_vip: bool) -> Self {
+        let version = "test".to_owned();
+        let config = CoreConfig { pid: 1, version, starts, has_vip, idle_exit: IDLE };
+        Self { core: Core::new(config, ms(0)), asked: 0 }
     }
 
     fn input(&mut self, words: &[&str]) -> Input {
@@ -47,6 +54,8 @@ impl Table {
             "tick" => return Input::Tick,
             "connect" => return Input::Connected,
             "disconnect" => return Input::Disconnected,
+            "vip-gone" => return Input::VipDropped(true),
+            "vip-left" => return Input::VipDropped(false),
             "signal" => return Input::Signalled,
             "ended" => return Input::Ended { why: "ended".to_owned() },
             "gone" => return Input::Looked { round: self.core.round, gone: true },
@@ -241,5 +250,28 @@ fn a_backend_that_something_else_runs_is_kept_down_after_the_deadline() {
         1501 gone =>  @2000
         2000 tick => look @2500
         2001 left => kill look @2051",
+    );
+}
+
+#[test]
+fn the_virtual_ip_goes_with_the_lease_until_it_is_gone() {
+    Table::with_vip(true, true).run(
+        "0 arm 1 1000 => 1:done @1000
+        10 start => start b 2:pid9 @1000
+        1000 tick => drop-vip stop @1050
+        1050 tick => look @1100
+        1060 gone => event(the lease of epoch 1 ran out) @1100
+        1100 vip-left => drop-vip @1200
+        1150 vip-gone =>  @11150",
+    );
+}
+
+#[test]
+fn a_newer_lease_keeps_the_virtual_ip() {
+    Table::with_vip(true, true).run(
+        "0 arm 1 1000 => 1:done @1000
+        1000 tick => drop-vip @1100
+        1010 arm 2 3000 => 2:done @3000
+        1200 vip-left =>  @3000",
     );
 }

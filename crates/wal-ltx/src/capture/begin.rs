@@ -18,6 +18,8 @@ const MEMORY_MAX: u64 = 4 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Begin {
     pub(super) tip: Txid,
+    /// The commit time of that transaction.
+    pub(super) timestamp_ms: i64,
     /// The header of the level-0 file that ends there.
     pub(super) last: Option<LtxHeader>,
     /// The data file without a WAL is what the bucket holds.
@@ -44,8 +46,10 @@ pub(super) async fn begin<S: LtxStore>(
         Some(info) => Some(header(store, info, &config.spool).await?),
         None => None,
     };
+    let timestamps = files.iter().filter(|f| f.name.max == tip).map(|f| f.timestamp_ms);
+    let timestamp_ms = timestamps.min().unwrap_or_else(now_ms);
     let base = config.base.filter(|base| *base == tip && tip > Txid::ZERO);
-    Ok(Begin { tip, last, at_base: base.is_some(), snapshot })
+    Ok(Begin { tip, timestamp_ms, last, at_base: base.is_some(), snapshot })
 }
 
 async fn header<S: LtxStore>(

@@ -21,7 +21,7 @@ use super::begin::Begin;
 use super::error::CaptureError;
 use super::sqlite::Database;
 use super::wal_file::WalFile;
-use crate::codec::LtxHeader;
+use crate::plan::{Resume, WalStart, resume};
 use crate::wal::{WAL_HEADER_LEN, WalCursor};
 
 /// What a look at the WAL gave.
@@ -55,6 +55,8 @@ pub(super) struct Chain {
     /// Pages of the database at the cursor.
     pages: u32,
     next: Txid,
+    /// The commit time of the last transaction.
+    timestamp_ms: i64,
     /// Frames that are committed in the WAL, when it was last looked at.
     committed: u64,
     spool: PathBuf,
@@ -62,17 +64,32 @@ pub(super) struct Chain {
 
 impl Chain {
     /// Opens the database and holds its state.
-    pub(super) fn open(data: &Path, spool: &Path, tip: Txid) -> Result<Self, CaptureError> {
+    pub(super) fn open(data: &Path, spool: &Path, begin: &Begin) -> Result<Self, CaptureError> {
         let database = Rc::new(Database::open(data)?);
         let (_, pages) = database.shape()?;
         let (wal, spool) = (WalFile::of(data), spool.to_path_buf());
-        let next = tip.next();
-        Ok(Self { database, wal, cursor: None, sealed: false, pages, next, committed: 0, spool })
+        let (next, timestamp_ms) = (begin.tip.next(), begin.timestamp_ms);
+        Ok(Self {
+            database,
+            wal,
+            cursor: None,
+            sealed: false,
+            pages,
+            next,
+            timestamp_ms,
+            committed: 0,
+            spool,
+        })
     }
 
     /// The last transaction that was made.
     pub(super) fn tip(&self) -> Txid {
         Txid::new(self.next.get() - 1)
+    }
+
+    /// The commit time of that transaction.
+    pub(super) fn timestamp_ms(&self) -> i64 {
+        self.timestamp_ms
     }
 
     /// Whether nothing has been captured since the last seal.
@@ -82,22 +99,23 @@ impl Chain {
 
     /// Finds the place in the WAL where the chain of the bucket ends; `false` when it does not.
     pub(super) fn resume(&mut self, begin: &Begin) -> Result<bool, CaptureError> {
-        let Some(header) = self.wal.header()? else {
-            self.sealed = begin.at_base && self.wal.len() == 0;
-            return Ok(self.sealed);
-        };
-        let Some(last) = begin.last else { return Ok(false) };
-        if (last.wal_salt1, last.wal_salt2) != (header.salt1, header.salt2) {
-            return Ok(false);
+        let start = self.wal.header()?.map(|h| WalStart { salt1: h.salt1, salt2: h.salt2 });
+        match resume(start, self.wal.len(), begin.last.as_ref(), begin.at_base) {
+            Resume::AtBase => {
+                self.sealed = true;
+                Ok(true)
+            }
+            Resume::After(end) => {
+                self.cursor = self.seek(end)?;
+                self.pages = begin.last.map_or(self.pages, |last| last.commit);
+                Ok(self.cursor.is_some())
+            }
+            Resume::Whole => Ok(false),
         }
-        self.cursor = self.seek(&last)?;
-        self.pages = last.commit;
-        Ok(self.cursor.is_some())
     }
 
-    fn seek(&self, last: &LtxHeader) -> Result<Option<WalCursor>, CaptureError> {
+    fn seek(&self, end: u64) -> Result<Option<WalCursor>, CaptureError> {
         let Some(header) = self.wal.header()? else { return Ok(None) };
-        let end = last.wal_offset.saturating_add(last.wal_size);
         let first = WAL_HEADER_LEN as u64;
         let bytes = self.wal.read(first, end.saturating_sub(first))?;
         Ok(WalCursor::seek(&header, &bytes, end))
@@ -181,6 +199,7 @@ impl Chain {
         self.cursor = Some(found.scan.cursor);
         self.sealed = false;
         self.pages = pages;
+        self.timestamp_ms = batch.timestamp_ms;
         self.next = self.next.next();
         Ok(Read::Batch(batch))
     }

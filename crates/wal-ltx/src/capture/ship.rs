@@ -42,6 +42,7 @@ impl<S: LtxStore + Clone> Shipper<S> {
     pub(super) async fn run(self, mut shipments: mpsc::Receiver<Shipment>) {
         // Ended with this task.
         let mut snapshots = tokio::task::JoinSet::new();
+        let mut losses = self.store.losses();
         while let Some(shipment) = shipments.recv().await {
             if shipment.name.level == Level::SNAPSHOT {
                 // Beside the stream of commits, so that it never holds them back.
@@ -50,6 +51,12 @@ impl<S: LtxStore + Clone> Shipper<S> {
             }
             let put = put(&self.store, self.fence, &shipment).await;
             drop(shipment.file);
+            if std::mem::replace(&mut losses, self.store.losses()) != losses {
+                tracing::warn!(
+                    "the bucket has lost what it had acknowledged: a snapshot makes it whole again"
+                );
+                self.messages.send(Message::Lost);
+            }
             match put {
                 Ok(()) => self.shipped(shipment.name.max, shipment.bytes),
                 Err(error) => {

@@ -46,6 +46,12 @@ impl Snapshots {
         self.copying.is_none() && !self.shipping && now >= self.at && tip > self.of
     }
 
+    /// The next one is due at once.
+    pub(super) fn hurry(&mut self) {
+        self.at = BootClock.now();
+        self.of = Txid::ZERO;
+    }
+
     /// Whether the picture must stay as it is.
     pub(super) fn is_copying(&self) -> bool {
         self.copying.is_some()

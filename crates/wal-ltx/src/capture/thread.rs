@@ -34,6 +34,8 @@ pub(super) enum Message {
         /// Whether the bucket has it.
         stored: bool,
     },
+    /// The bucket has lost what it had acknowledged.
+    Lost,
     /// Ship everything and end.
     Flush(oneshot::Sender<Txid>),
     /// End.
@@ -102,7 +104,7 @@ impl Thread {
 
     fn begin(parts: Parts) -> Result<Self, CaptureError> {
         let config = &parts.config;
-        let mut chain = Chain::open(&config.data, &config.spool, parts.begin.tip)?;
+        let mut chain = Chain::open(&config.data, &config.spool, &parts.begin)?;
         let mut broken = !chain.resume(&parts.begin)?;
         let mut queue = VecDeque::new();
         let now = BootClock.now();
@@ -176,6 +178,7 @@ impl Thread {
                     self.snapshots.done(false);
                 }
                 Ok(Message::Snapshot { stored }) => self.snapshots.done(stored),
+                Ok(Message::Lost) => self.snapshots.hurry(),
                 Ok(Message::Flush(reply)) => self.flushes.push(reply),
                 Ok(Message::Abandon) | Err(TryRecvError::Disconnected) => return true,
                 Err(TryRecvError::Empty) => return self.parts.cancel.is_cancelled(),

@@ -1,21 +1,12 @@
 //! Whether the bucket is ahead of a data file of its own epoch.
-//!
-//! With `synchronous=NORMAL` a power loss takes the end of the WAL away although the bucket has
-//! it: what was shipped had been committed, not fsynced. Such a file is of the newest epoch and
-//! older than the bucket all the same.
 
 use std::sync::Arc;
 
 use super::step::blocking;
-use super::{FollowError, fetch, next};
-use crate::codec::LtxHeader;
-use crate::local::{DataFile, Local, WalEnd};
-use crate::store::{Level, LtxInfo, LtxStore};
-
-/// How many times a WAL may have started over between the two that are compared. The first salt
-/// grows by one each time (SQLite file format, section 4.1); a WAL that was made anew has a random
-/// one, which this bound keeps from looking like an old one.
-const RESTARTS_MAX: u32 = 1000;
+use super::{FollowError, fetch};
+use crate::local::{DataFile, Local};
+use crate::plan;
+use crate::store::{LtxInfo, LtxStore};
 
 /// Whether the data file lacks what the bucket has from the epoch under which it was served.
 ///
@@ -34,58 +25,11 @@ pub async fn is_behind<S: LtxStore>(
     else {
         return Ok(false);
     };
-    let tip = next::tip(files);
-    let newest = |f: &&LtxInfo| {
-        f.name.level == Level::L0 && f.name.max == tip && f.epoch == Some(stamp.epoch)
-    };
-    let Some(last) = files.iter().find(newest).cloned() else { return Ok(false) };
+    let Some(last) = plan::last_of(stamp, files).cloned() else { return Ok(false) };
     let Some(end) = blocking(local, move |local| local.data_wal_end(page_size)).await? else {
         return Ok(false);
     };
     let fetched = fetch::one(store, &local.spool(), last).await?;
     let header = blocking(local, move |_| fetched.header()).await?;
-    Ok(header.page_size == page_size && ends_before(end, &header))
-}
-
-/// Whether a WAL ends before what the file with this header covers.
-fn ends_before(end: WalEnd, shipped: &LtxHeader) -> bool {
-    if (end.salt1, end.salt2) == (shipped.wal_salt1, shipped.wal_salt2) {
-        return end.offset < shipped.wal_offset + shipped.wal_size;
-    }
-    (1..=RESTARTS_MAX).contains(&shipped.wal_salt1.wrapping_sub(end.salt1))
-}
-
-#[cfg(test)]
-mod tests {
-    use ccm_types::Txid;
-
-    use super::*;
-
-    #[test]
-    fn a_wal_is_behind_when_it_ends_earlier_or_is_an_earlier_one() {
-        let shipped = LtxHeader {
-            page_size: 4096,
-            commit: 3,
-            min: Txid::new(9),
-            max: Txid::new(9),
-            timestamp_ms: 1,
-            wal_offset: 4152,
-            wal_size: 4120,
-            wal_salt1: 7,
-            wal_salt2: 70,
-        };
-        let table = [
-            (7, 70, 8272, false),
-            (7, 70, 12_392, false),
-            (7, 70, 4152, true),
-            (6, 60, 90_000, true),
-            (8, 80, 32, false),
-            (7, 71, 32, false),
-            (4_000_000_000, 1, 32, false),
-        ];
-        for (salt1, salt2, offset, behind) in table {
-            let end = WalEnd { salt1, salt2, offset };
-            assert_eq!(ends_before(end, &shipped), behind, "{end:?}");
-        }
-    }
+    Ok(header.page_size == page_size && plan::ends_before(end, &header))
 }

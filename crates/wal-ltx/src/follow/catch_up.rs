@@ -8,14 +8,15 @@ use ccm_types::{Position, Txid};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::step::{self, Step};
-use super::{FollowError, RETRY, next};
+use super::{FollowError, RETRY};
 use crate::local::{DataFile, Local};
-use crate::plan::position_at;
+use crate::plan::{self, Stuck, position_at};
 use crate::store::LtxStore;
 
 /// Brings the replica to the end of the bucket as it is listed now, rebuilding it if need be.
 ///
-/// After [`LtxStore::move_fence`] that end is definitive. The data file is left alone. `progress`
+/// After [`LtxStore::move_fence`] that end is definitive. A replica that has more than the bucket,
+/// which nobody has written to since, stays as it is. The data file is left alone. `progress`
 /// hears how many bytes of how many are here. Failures that may go away are retried until
 /// `within` has passed; what has been applied by then stays.
 ///
@@ -48,9 +49,6 @@ async fn attempt<S: LtxStore>(
     progress: &(impl Fn(u64, u64) + Send + Sync),
 ) -> Result<Position, FollowError> {
     let files = store.list().await?;
-    if files.is_empty() {
-        return Err(FollowError::NoData);
-    }
     if let DataFile::Database { stamp: Some(stamp), .. } =
         step::blocking(local, Local::data).await?
     {
@@ -68,11 +66,15 @@ async fn attempt<S: LtxStore>(
         let position = match step::prepare(store, local, &files, report).await? {
             Step::Done(Some(position)) => return Ok(position),
             Step::Done(None) => return Err(FollowError::NoData),
+            // What the replica has and the bucket lost is the newest data there is.
+            Step::Stuck(Some(position), Stuck::Ahead { .. }) => return Ok(position),
             Step::Stuck(_, stuck) => return Err(stuck.into()),
-            work @ (Step::Apply(_) | Step::Rebuild(_)) => step::commit(local, work).await?,
+            work @ (Step::Apply(_) | Step::Rebuild(_) | Step::SetAside) => {
+                step::commit(local, work).await?
+            }
         };
         let left = position.map_or(total, |p| {
-            if p.txid == next::tip(&files) { 0 } else { step::bytes_missing(&files, p.txid) }
+            if p.txid == plan::tip(&files) { 0 } else { step::bytes_missing(&files, p.txid) }
         });
         before.store(total.saturating_sub(left), Ordering::Relaxed);
         progress(total.saturating_sub(left), total);

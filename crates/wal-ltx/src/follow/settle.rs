@@ -1,4 +1,4 @@
-//! What becomes of a data file from an earlier leadership before anything is followed.
+//! Carrying out what [`plan::settle`] decides about a data file from an earlier leadership.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use ccm_types::{Epoch, NodeId, Position, Txid};
 
 use super::step::blocking;
 use super::{FollowError, fetch};
-use crate::local::{DataFile, Local, Stamp};
-use crate::plan::position_at;
-use crate::store::{FenceRecord, Level, LtxInfo, LtxStore};
+use crate::local::{DataFile, Local};
+use crate::plan::{self, Settle, position_at};
+use crate::store::{LtxInfo, LtxStore};
 
 /// Whether the replica may be worked on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +29,14 @@ pub(super) async fn settle<S: LtxStore>(
     let DataFile::Database { page_size, stamp, .. } = blocking(local, Local::data).await? else {
         return Ok(Settled::Free);
     };
-    let epoch = stamp.map_or(Epoch::NONE, |stamp| stamp.epoch);
-    if !is_outdated(store.fence().await?.as_ref(), node, epoch, files) {
-        return Ok(Settled::Newest);
-    }
-    let clean = match stamp {
-        Some(stamp) => fully_shipped(store, local, page_size, stamp, files).await?,
-        None => None,
+    let fence = store.fence().await?;
+    let clean = match plan::settle(stamp, fence.as_ref(), node, files) {
+        Settle::Newest => return Ok(Settled::Newest),
+        Settle::Retire(txid) => Some(txid),
+        Settle::Ask(last) => ends_at(store, local, page_size, last).await?,
+        Settle::SetAside => None,
     };
+    let epoch = stamp.map_or(Epoch::NONE, |stamp| stamp.epoch);
     if let Some(txid) = clean {
         let at = Position::new(epoch, txid);
         blocking(local, move |local| local.retire(at)).await?;
@@ -54,50 +54,19 @@ pub(super) async fn settle<S: LtxStore>(
     Ok(Settled::Free)
 }
 
-/// Whether a later leadership has gone on without the data file of `epoch`.
-///
-/// A fence that this node has moved itself proves nothing: it may be about to serve the file.
-fn is_outdated(
-    fence: Option<&FenceRecord>,
-    node: &NodeId,
-    epoch: Epoch,
-    files: &[LtxInfo],
-) -> bool {
-    match fence {
-        Some(fence) if fence.epoch <= epoch => false,
-        Some(fence) if fence.node == *node => files.iter().any(|f| f.epoch > Some(epoch)),
-        Some(_) => true,
-        None => false,
-    }
-}
-
-/// The transaction at which the bucket contains all of the data file; `None` without proof.
-///
-/// The proof is a stamp that says so, or that the last level-0 file of the stamped epoch ends
-/// exactly where the committed content of the local WAL does.
-async fn fully_shipped<S: LtxStore>(
+/// The last transaction of `last` if the local WAL ends where it does.
+async fn ends_at<S: LtxStore>(
     store: &S,
     local: &Arc<Local>,
     page_size: u32,
-    stamp: Stamp,
-    files: &[LtxInfo],
+    last: LtxInfo,
 ) -> Result<Option<Txid>, FollowError> {
-    let tip = super::next::tip(files);
-    if let Some(txid) = stamp.clean_txid {
-        return Ok(Some(txid).filter(|&txid| txid <= tip));
-    }
-    let written = |f: &&LtxInfo| f.name.level == Level::L0 && f.epoch == Some(stamp.epoch);
-    let Some(last) = files.iter().filter(written).max_by_key(|f| f.name.max).cloned() else {
-        return Ok(None);
-    };
     let Some(end) = blocking(local, move |local| local.data_wal_end(page_size)).await? else {
         return Ok(None);
     };
     let txid = last.name.max;
     let fetched = fetch::one(store, &local.spool(), last).await?;
     let header = blocking(local, move |_| fetched.header()).await?;
-    let same = header.page_size == page_size
-        && (header.wal_salt1, header.wal_salt2) == (end.salt1, end.salt2)
-        && header.wal_offset + header.wal_size == end.offset;
+    let same = header.page_size == page_size && plan::ends_at(end, &header);
     Ok(same.then_some(txid))
 }

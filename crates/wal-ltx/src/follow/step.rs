@@ -7,11 +7,10 @@ use std::time::Duration;
 use ccm_types::{Position, Txid};
 use tokio::time::interval;
 
-use super::next::{self, Next, Stuck};
 use super::{FollowError, fetch};
 use crate::apply::{self, Content, Fetched};
 use crate::local::{Local, LocalError, Replica};
-use crate::plan::restore_plan;
+use crate::plan::{self, Next, Stuck, restore_plan};
 use crate::store::{LtxInfo, LtxName, LtxStore};
 
 /// Files that are applied at a time.
@@ -34,6 +33,8 @@ pub(super) enum Step {
     Apply(Vec<Fetched>),
     /// A new replica.
     Rebuild(Fetched),
+    /// The replica goes out of the way.
+    SetAside,
 }
 
 /// Runs blocking work on the files of this node.
@@ -71,11 +72,12 @@ pub(super) async fn prepare<S: LtxStore>(
         Replica::At(record) => Some(record.position()),
         Replica::None | Replica::Torn { .. } => None,
     };
-    Ok(match next::next(files, replica) {
+    Ok(match plan::next(files, replica.state()) {
         Next::Done => Step::Done(position),
         Next::Stuck(stuck) => Step::Stuck(position, stuck),
-        Next::Apply(plan) => {
-            let batch = next::batch(files, &plan, BATCH_FILES, BATCH_BYTES);
+        Next::SetAside(_) => Step::SetAside,
+        Next::Apply(names) => {
+            let batch = plan::batch(files, &names, BATCH_FILES, BATCH_BYTES);
             Step::Apply(fetch::all(store, &local.spool(), batch).await?)
         }
         Next::Rebuild(base) => {
@@ -135,6 +137,16 @@ pub(super) async fn commit(
         }
         Step::Rebuild(base) => {
             blocking(local, move |local| apply::rebuild(local, &base)).await.map(Some)
+        }
+        Step::SetAside => {
+            if let Some(path) = blocking(local, Local::set_replica_aside).await? {
+                tracing::warn!(
+                    path = %path.display(),
+                    "the replica holds what the bucket has lost and gone on without: it was set \
+                     aside"
+                );
+            }
+            Ok(None)
         }
     }
 }

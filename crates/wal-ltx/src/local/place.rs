@@ -6,8 +6,8 @@ use ccm_types::{Epoch, Position, Txid};
 
 use super::moves::{self, Step};
 use super::owner::Owner;
-use super::{DataFile, Local, LocalError, Replica, Stamp, disk, sqlite};
-use crate::plan::Verdict;
+use super::{Local, LocalError, Replica, Stamp, disk, sqlite};
+use crate::plan::{Placing, Verdict, placing};
 
 /// What SQLite keeps beside a database and what belongs to it.
 const OWN: [&str; 2] = ["-wal", "-journal"];
@@ -25,6 +25,9 @@ impl Local {
     /// Puts the data in its place for a leadership of `epoch`: kept, swapped for the replica, or
     /// created; in WAL mode; owned by who must write it; stamped. The backend is stopped.
     ///
+    /// What was the replica is all in the bucket until [`Local::open_for_writes`]: a leadership
+    /// that ends before it gives the file back as the replica.
+    ///
     /// Calling it again after an error goes on where it stopped.
     ///
     /// # Errors
@@ -35,22 +38,27 @@ impl Local {
         let _turn = self.turn();
         self.finish_moves()?;
         let data = self.look_at_data()?;
-        let placed = match (verdict, data) {
-            (Verdict::Keep, DataFile::Missing) => {
-                return Err(LocalError::NoData { path: self.paths.data.clone() });
+        let replica = match self.replica()? {
+            Replica::At(record) => Some(record.position()),
+            Replica::None | Replica::Torn { .. } => None,
+        };
+        let at = self.paths.data.clone();
+        let placed = match placing(verdict, data.present(), replica, epoch) {
+            Placing::Keep => self.keep(epoch)?,
+            Placing::Done => {
+                let txid = self.stamp()?.and_then(|stamp| stamp.clean_txid);
+                let position = txid.map(|txid| Position::new(epoch, txid));
+                Placed { position, set_aside: None }
             }
-            (Verdict::Keep, DataFile::Database { .. }) => self.keep(epoch)?,
-            // An earlier call got as far as the stamp.
-            (Verdict::Swap | Verdict::Create, DataFile::Database { stamp: Some(stamp), .. })
-                if stamp.epoch == epoch && stamp.clean_txid.is_none() =>
-            {
-                Placed { position: None, set_aside: None }
+            Placing::Swap { aside } => self.swap(aside, replica, epoch)?,
+            Placing::Create => self.create(epoch)?,
+            Placing::NothingToKeep => return Err(LocalError::NoData { path: at }),
+            Placing::NoReplica => {
+                return Err(LocalError::NoReplica { path: self.paths.replica.clone() });
             }
-            (Verdict::Swap, data) => self.swap(data, epoch)?,
-            (Verdict::Create, DataFile::Missing) => self.create(epoch)?,
-            (Verdict::Create, DataFile::Database { .. }) => {
+            Placing::Occupied => {
                 let why = "an empty database was to be created there and one exists";
-                return Err(LocalError::BadPath { path: self.paths.data.clone(), why });
+                return Err(LocalError::BadPath { path: at, why });
             }
         };
         let header = sqlite::header(&self.paths.data)?;
@@ -69,29 +77,24 @@ impl Local {
         Ok(Placed { position: None, set_aside: None })
     }
 
-    fn swap(&self, data: DataFile, epoch: Epoch) -> Result<Placed, LocalError> {
-        let Replica::At(replica) = self.replica()? else {
-            return Err(LocalError::NoReplica { path: self.paths.replica.clone() });
-        };
-        let contained = match data {
-            DataFile::Missing => false,
-            DataFile::Database { stamp, .. } => {
-                let clean = stamp.and_then(|stamp| stamp.clean_txid);
-                clean.is_some_and(|clean| clean <= replica.txid)
-            }
-        };
+    fn swap(
+        &self,
+        aside: bool,
+        replica: Option<Position>,
+        epoch: Epoch,
+    ) -> Result<Placed, LocalError> {
         self.owner()?.apply(&self.paths.replica)?;
         let (mut steps, set_aside) =
-            if contained { (Vec::new(), None) } else { self.aside_steps(self.shipped())? };
+            if aside { self.aside_steps(self.shipped())? } else { (Vec::new(), None) };
         steps.extend(leftovers(&self.paths.data));
         steps.extend(self.forget_replica());
         steps.push(self.sync());
         let (from, to) = (self.paths.replica.clone(), self.paths.data.clone());
         steps.push(Step::Replace { from, to });
-        steps.push(self.stamp_step(epoch)?);
+        steps.push(self.stamp_step(epoch, replica.map(|replica| replica.txid))?);
         steps.push(self.sync());
         self.perform(&steps)?;
-        Ok(Placed { position: Some(replica.position()), set_aside })
+        Ok(Placed { position: replica, set_aside })
     }
 
     fn create(&self, epoch: Epoch) -> Result<Placed, LocalError> {
@@ -102,7 +105,7 @@ impl Local {
         steps.extend(leftovers(&self.paths.data));
         steps.push(self.sync());
         steps.push(Step::Replace { from: new, to: self.paths.data.clone() });
-        steps.push(self.stamp_step(epoch)?);
+        steps.push(self.stamp_step(epoch, None)?);
         steps.push(self.sync());
         self.perform(&steps)?;
         Ok(Placed { position: None, set_aside })
@@ -120,8 +123,19 @@ impl Local {
         }
     }
 
-    fn stamp_step(&self, epoch: Epoch) -> Result<Step, LocalError> {
-        moves::write(&self.record("stamp.json"), &Stamp { epoch, clean_txid: None })
+    fn stamp_step(&self, epoch: Epoch, clean_txid: Option<Txid>) -> Result<Step, LocalError> {
+        moves::write(&self.record("stamp.json"), &Stamp { epoch, clean_txid })
+    }
+
+    /// Notes that the data file is about to be written to under `epoch`: from now on it may hold
+    /// what the bucket does not. Before the backend starts.
+    ///
+    /// # Errors
+    /// [`LocalError::Io`].
+    pub fn open_for_writes(&self, epoch: Epoch) -> Result<(), LocalError> {
+        let _turn = self.turn();
+        self.finish_moves()?;
+        disk::write_record(&self.record("stamp.json"), &Stamp { epoch, clean_txid: None })
     }
 
     /// The steps that move the data file and what belongs to it away, and where to; none when

@@ -3,6 +3,8 @@
 use ccm_types::{Epoch, Position, Txid};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::{ReplicaAt, ReplicaState};
+
 /// Under which epoch the data file was served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
@@ -25,11 +27,18 @@ pub(crate) struct PositionRecord {
     pub(crate) page_size: u32,
     /// Size in pages.
     pub(crate) pages: u32,
+    /// The commit time of the last transaction; see [`ReplicaAt::timestamp_ms`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timestamp_ms: Option<i64>,
 }
 
 impl PositionRecord {
     pub(crate) fn position(self) -> Position {
         Position::new(self.epoch, self.txid)
+    }
+
+    fn at(self) -> ReplicaAt {
+        ReplicaAt { position: self.position(), timestamp_ms: self.timestamp_ms }
     }
 
     fn len(self) -> u64 {
@@ -64,6 +73,17 @@ pub(crate) enum Replica {
         /// Pages up to this transaction may be there.
         to: Txid,
     },
+}
+
+impl Replica {
+    /// In the words of the plans.
+    pub(crate) fn state(self) -> ReplicaState {
+        match self {
+            Self::None => ReplicaState::None,
+            Self::At(record) => ReplicaState::At(record.at()),
+            Self::Torn { from, to } => ReplicaState::Torn { from: from.at(), to },
+        }
+    }
 }
 
 /// What the records and the length of the replica (`None`: no file) say together.

@@ -8,7 +8,7 @@ use ccm_types::{Epoch, Position, Txid};
 
 use super::moves::{self, Step};
 use super::place::leftovers;
-use super::{DataFile, Local, LocalError, PositionRecord, Stamp, disk, sqlite};
+use super::{DataFile, Local, LocalError, PositionRecord, Replica, Stamp, disk, sqlite};
 
 /// Between the name of the data file and its position, in the name of one set aside.
 const INFIX: &str = ".diverged-e";
@@ -72,7 +72,13 @@ impl Local {
         let pages = u32::try_from(len / u64::from(header.page_size));
         let not_sqlite = |_| LocalError::NotSqlite { path: data.clone() };
         let pages = pages.map_err(not_sqlite)?;
-        Ok(PositionRecord { epoch: at.epoch, txid: at.txid, page_size: header.page_size, pages })
+        Ok(PositionRecord {
+            epoch: at.epoch,
+            txid: at.txid,
+            page_size: header.page_size,
+            pages,
+            timestamp_ms: None,
+        })
     }
 
     /// Moves the data file and its `-wal` to a name with its position: it may hold what the
@@ -90,6 +96,24 @@ impl Local {
         steps.push(self.sync());
         self.perform(&steps)?;
         Ok(to)
+    }
+
+    /// Moves the replica to a name with its position: the bucket has gone on without what it
+    /// holds. Returns the new path; `None` when there is no usable replica.
+    ///
+    /// # Errors
+    /// [`LocalError::Io`], [`LocalError::Record`].
+    pub fn set_replica_aside(&self) -> Result<Option<PathBuf>, LocalError> {
+        let _turn = self.turn();
+        self.finish_moves()?;
+        let Replica::At(record) = self.replica()? else { return Ok(None) };
+        let at = record.position();
+        let to = self.free_name(at.epoch, Some(at.txid))?;
+        let mut steps = vec![Step::Aside { from: self.paths.replica.clone(), to: to.clone() }];
+        steps.extend(self.forget_replica());
+        steps.push(self.sync());
+        self.perform(&steps)?;
+        Ok(Some(to))
     }
 
     /// The data files that were set aside and are still there.

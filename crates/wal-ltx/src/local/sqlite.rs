@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{LocalError, disk};
+use crate::plan::WalEnd;
 use crate::wal::{FRAME_HEADER_LEN, WAL_HEADER_LEN, WalHeader};
 
 /// Length of a database's header in bytes.
@@ -22,17 +23,6 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 pub(super) struct DbHeader {
     pub(super) page_size: u32,
     pub(super) wal_mode: bool,
-}
-
-/// Where the committed content of a WAL ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct WalEnd {
-    /// First salt.
-    pub(crate) salt1: u32,
-    /// Second salt.
-    pub(crate) salt2: u32,
-    /// Byte offset after the last committed frame.
-    pub(crate) offset: u64,
 }
 
 /// Reads the first bytes of a file, fewer when it is shorter; `None` when it does not exist.

@@ -69,6 +69,7 @@ impl Node {
             txid: Txid::new(9),
             page_size: 4096,
             pages: u32::try_from(pages).unwrap(),
+            timestamp_ms: None,
         };
         write_record(&self.path("replica.db-ccm/position.json"), &record).unwrap();
     }
@@ -236,7 +237,13 @@ fn a_creation_interrupted_anywhere_ends_with_an_empty_database() {
 #[test]
 fn a_rebuild_interrupted_anywhere_replaces_replica_and_record_together() {
     let record =
-        PositionRecord { epoch: Epoch::new(5), txid: Txid::new(20), page_size: 4096, pages: 2 };
+        PositionRecord {
+            epoch: Epoch::new(5),
+            txid: Txid::new(20),
+            page_size: 4096,
+            pages: 2,
+            timestamp_ms: None,
+        };
     let half_applied = Intent {
         from: Position::new(Epoch::new(3), Txid::new(9)),
         to: Txid::new(30),

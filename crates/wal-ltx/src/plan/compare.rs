@@ -15,13 +15,15 @@ pub enum Verdict {
     Create,
 }
 
-/// What the comparison has to know of the data file.
+/// What the comparison has to know of the files of the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataSummary {
     /// Whether there is a database.
     pub present: bool,
     /// The epoch under which this node served it last; `None` when it never did.
     pub stamp: Option<Epoch>,
+    /// The epoch of the replica's last transaction; `None` without a usable replica.
+    pub replica: Option<Epoch>,
 }
 
 /// Why nobody but the operator can decide.
@@ -44,13 +46,19 @@ pub enum Refusal {
 /// `files` must have been listed after the fence has moved to the epoch of the caller, so that
 /// nothing can be missing. A data file that was served under an epoch at least as high as that of
 /// any object is never older than the bucket: every later leadership would have left an object
-/// or nothing at all. An unstamped file is trusted only while the bucket is empty.
+/// or nothing at all. An unstamped file is trusted only while the bucket is empty. A bucket that is
+/// empty although there is a replica has lost everything: the replica is what it had.
 ///
 /// # Errors
 /// [`Refusal::Unrelated`] when an unstamped data file meets a bucket without epochs.
 pub fn compare(data: DataSummary, files: &[LtxInfo]) -> Result<Verdict, Refusal> {
     let Some(tip) = files.iter().map(|f| f.name.max).max() else {
-        return Ok(if data.present { Verdict::Keep } else { Verdict::Create });
+        return Ok(match (data.present, data.replica) {
+            (true, replica) if data.stamp >= replica => Verdict::Keep,
+            (true | false, Some(_)) => Verdict::Swap,
+            (true, None) => Verdict::Keep,
+            (false, None) => Verdict::Create,
+        });
     };
     if !data.present {
         return Ok(Verdict::Swap);

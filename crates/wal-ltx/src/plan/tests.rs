@@ -142,7 +142,7 @@ fn the_newest_data_is_served_and_never_an_older_copy() {
         (true, epoch(2), "0:1-1 0:2-2@2 0:3-3@3", Ok(Verdict::Swap)),
     ];
     for (present, stamp, bucket, expected) in cases {
-        let data = DataSummary { present: *present, stamp: *stamp };
+        let data = DataSummary { present: *present, stamp: *stamp, replica: None };
         assert_eq!(compare(data, &files(bucket)), *expected, "{data:?} {bucket}");
     }
 }

@@ -10,10 +10,10 @@ mod open;
 mod put;
 mod sweep;
 mod watch;
+mod written;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use api::Api;
 use layout::Layout;
 use list::Listing;
 use watch::WatchSlot;
+use written::Written;
 
 /// Which bucket, and how to create it.
 #[derive(Debug, Clone)]
@@ -66,8 +67,8 @@ struct Bucket {
     guarded: Semaphore,
     /// One of them at most waits or is under way for something that nobody waits for.
     background: Semaphore,
-    /// The highest stream sequence that this node has been given.
-    seen: AtomicU64,
+    /// The stream sequence of the last write of this node.
+    written: Written,
     listing: Mutex<Option<Arc<Listing>>>,
     /// Ids of chunks whose object may still come to be.
     uploading: Mutex<BTreeSet<String>>,
@@ -131,6 +132,10 @@ impl LtxStore for NatsStore {
 
     async fn sweep(&self, fence: Fence) -> Result<usize, StoreError> {
         self.bucket.sweep(fence).await
+    }
+
+    fn losses(&self) -> u64 {
+        self.bucket.written.losses()
     }
 
     async fn changed(&self, at_most: Duration) {

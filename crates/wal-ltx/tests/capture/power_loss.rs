@@ -38,7 +38,7 @@ async fn a_file_that_lost_its_end_gives_way_to_the_bucket_and_is_set_aside() {
 
     copy(&bench.path("kept.db"), &bench.data());
     std::fs::remove_file(bench.path("data.db-shm")).ok();
-    assert_eq!(compare(local.data().unwrap().summary(), &files).unwrap(), Verdict::Keep);
+    assert_eq!(compare(local.summary().unwrap(), &files).unwrap(), Verdict::Keep);
     assert!(is_behind(&bench.store, &local, &files).await.unwrap());
     catch_up(&bench.store, &local, WITHIN, |_, _| {}).await.unwrap();
     let placed = local.place(Verdict::Swap, Epoch::new(2)).unwrap();

@@ -174,7 +174,7 @@ async fn data_set_aside_by_a_promotion_has_the_position_that_the_bucket_knows() 
     bucket.put(&source, 9, 1, 4).await;
     bucket.take_over(3, "former").await;
     let files = bucket.store.list().await.unwrap();
-    let data = passive.local.data().unwrap().summary();
+    let data = passive.local.summary().unwrap();
     let verdict = compare(data, &files).unwrap();
     assert_eq!(verdict, Verdict::Swap);
     catch_up(&bucket.store, &passive.local, WITHIN, |_, _| {}).await.unwrap();

@@ -38,6 +38,7 @@ impl Chain {
             return Ok(None);
         };
         self.pages = picture.pages;
+        self.timestamp_ms = range.timestamp_ms;
         self.next = self.next.next();
         Ok(Some(Batch {
             txid: range.max,

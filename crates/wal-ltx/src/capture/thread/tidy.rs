@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ccm_types::{BootClock, Monotonic, Txid};
 
-use super::super::chain::{Read, Seal, now_ms};
+use super::super::chain::{Read, Seal};
 use super::super::error::CaptureError;
 use super::super::image::Range;
 use super::Thread;
@@ -46,7 +46,8 @@ impl Thread {
                 (self.noticed, self.ahead) = (None, 0);
                 if due {
                     let tip = self.chain.tip();
-                    let range = Range { min: Txid::new(1), max: tip, timestamp_ms: now_ms() };
+                    let timestamp_ms = self.chain.timestamp_ms();
+                    let range = Range { min: Txid::new(1), max: tip, timestamp_ms };
                     let picture = self.chain.picture(frames)?;
                     let to = self.chain.spooled("snapshot");
                     self.snapshots.copy(picture, range, to, self.parts.messages.clone())?;

@@ -2,8 +2,7 @@
 //! writes of an earlier epoch.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -89,7 +88,7 @@ impl Bucket {
             }
             match self.api.publish(&self.layout.fence(), headers, body.clone()).await {
                 Ok(token) => {
-                    self.seen.fetch_max(token, Ordering::Relaxed);
+                    self.written.note(token, Instant::now());
                     // Nothing that was under way before can be stored any more.
                     self.uploading.lock().unwrap_or_else(PoisonError::into_inner).clear();
                     return Ok(Fence { epoch, token });
@@ -142,7 +141,7 @@ impl Bucket {
             }
             match self.api.publish(subject, headers, payload.clone()).await {
                 Ok(sequence) => {
-                    self.seen.fetch_max(sequence, Ordering::Relaxed);
+                    self.written.note(sequence, Instant::now());
                     return Ok(sequence);
                 }
                 Err(failure) if failure.is(code::WRONG_LAST_SEQUENCE) => return fenced(),

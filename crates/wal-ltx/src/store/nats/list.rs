@@ -7,8 +7,8 @@
 //! replica lacks from the leader.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
@@ -36,13 +36,15 @@ const SUBJECT_PAGES_MAX: usize = 20;
 const LEADER_ATTEMPTS: u32 = 10;
 const LEADER_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
+/// By subject; `None` for a deleted object.
+pub(super) type Metas = BTreeMap<String, Option<Arc<Meta>>>;
+
 /// The objects at one moment of the stream.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     created: String,
     state: State,
-    /// By subject; `None` for a deleted object.
-    metas: BTreeMap<String, Option<Arc<Meta>>>,
+    metas: Metas,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -99,16 +101,20 @@ impl Bucket {
         }
     }
 
-    /// Every metadata subject with its object; `None` for a deleted one.
-    pub(super) async fn all_metas(&self) -> Result<Vec<(String, Option<Arc<Meta>>)>, StoreError> {
+    /// Every metadata subject with its object, `None` for a deleted one, and the last sequence of
+    /// the stream that was known to whoever answered.
+    pub(super) async fn all_metas(&self) -> Result<(u64, Metas), StoreError> {
         let listing = self.list_all().await?;
-        Ok(listing.metas.iter().map(|(name, meta)| (name.clone(), meta.clone())).collect())
+        Ok((listing.state.last_seq, listing.metas.clone()))
     }
 
-    /// The subjects that have messages and match `filter`, as the leader knows them.
-    pub(super) async fn subject_names(&self, filter: &str) -> Result<Vec<String>, StoreError> {
-        let info = self.subjects(filter).await?;
-        Ok(info.state.subjects.unwrap_or_default().into_keys().collect())
+    /// The subjects that have messages and match `filter`, and that last sequence.
+    pub(super) async fn subject_names(
+        &self,
+        filter: &str,
+    ) -> Result<(u64, Vec<String>), StoreError> {
+        let state = self.subjects(filter).await?.state;
+        Ok((state.last_seq, state.subjects.unwrap_or_default().into_keys().collect()))
     }
 
     pub(super) async fn leader_message(
@@ -230,7 +236,7 @@ impl Bucket {
     /// The stream's state from a leader that has everything this node has written.
     async fn info(&self, query: serde_json::Value) -> Result<InfoReply, StoreError> {
         let operation = format!("STREAM.INFO.{}", self.layout.stream);
-        let seen = self.seen.load(Ordering::Relaxed);
+        let seen = self.written.expected(Instant::now());
         for _ in 0..LEADER_ATTEMPTS {
             let info: InfoReply = match self.api.call(&operation, &query).await {
                 Ok(info) => info,

@@ -2,8 +2,7 @@
 //! of LTX files.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -11,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::api::{Api, code};
 use super::layout::Layout;
+use super::written::Written;
 use super::{Bucket, NatsStoreConfig};
 use crate::store::StoreError;
 
@@ -58,6 +58,12 @@ struct StreamConfig {
     allow_msg_ttl: bool,
 }
 
+/// Microseconds since the Unix epoch: more than any stream has counted to that was made before.
+fn first_sequence() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(1)
+}
+
 impl Bucket {
     pub(super) async fn open(
         client: async_nats::Client,
@@ -78,7 +84,7 @@ impl Bucket {
             never_expires: false,
             guarded: Semaphore::new(1),
             background: Semaphore::new(1),
-            seen: AtomicU64::new(0),
+            written: Written::default(),
             listing: Mutex::new(None),
             uploading: Mutex::default(),
         };
@@ -141,6 +147,9 @@ impl Bucket {
             "max_age": u64::try_from(max_age.as_nanos()).unwrap_or(u64::MAX),
             "allow_rollup_hdrs": true,
             "allow_direct": true,
+            // A bucket that was lost and is made anew gives no sequence twice: the token of an
+            // earlier fence must never fit by chance.
+            "first_seq": first_sequence(),
             // The fence outlives the age limit by a lifetime of its own.
             "allow_msg_ttl": max_age > Duration::ZERO,
         });

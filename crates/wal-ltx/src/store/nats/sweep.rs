@@ -42,17 +42,20 @@ impl Bucket {
     /// Removes up to [`REMOVED_MAX`] leftovers; returns how many.
     pub(super) async fn sweep(&self, fence: Fence) -> Result<usize, StoreError> {
         let prefix = self.layout.chunks("");
-        let mut orphans: BTreeSet<String> = self
-            .subject_names(&self.layout.all_chunks())
-            .await?
+        let (chunks_at, subjects) = self.subject_names(&self.layout.all_chunks()).await?;
+        let mut orphans: BTreeSet<String> = subjects
             .into_iter()
             .filter_map(|subject| subject.strip_prefix(&prefix).map(String::from))
             .filter(|id| id.len() == NUID_LEN && id.chars().all(|c| c.is_ascii_alphanumeric()))
             .collect();
         let uploading = self.uploading.lock().unwrap_or_else(PoisonError::into_inner).clone();
         orphans.retain(|id| !uploading.contains(id));
+        let (metas_at, metas) = self.all_metas().await?;
+        if metas_at < chunks_at {
+            return Err(self.disagreement());
+        }
         let mut tombstones = Vec::new();
-        for (subject, meta) in self.all_metas().await? {
+        for (subject, meta) in metas {
             match meta {
                 Some(meta) => {
                     orphans.remove(&meta.nuid);
@@ -87,11 +90,14 @@ impl Bucket {
             None => false,
         };
         let Some(message) = message.filter(|_| tombstone) else {
-            let what = format!("the leftovers of bucket {}", self.layout.bucket);
-            let source = "its servers do not agree on what is deleted".into();
-            return Err(StoreError::Unavailable { what, source });
+            return Err(self.disagreement());
         };
         self.purge(json!({ "filter": subject, "seq": message.sequence + 1 })).await;
         Ok(())
+    }
+
+    fn disagreement(&self) -> StoreError {
+        let what = format!("the leftovers of bucket {}", self.layout.bucket);
+        StoreError::Unavailable { what, source: "its servers do not agree on what is there".into() }
     }
 }

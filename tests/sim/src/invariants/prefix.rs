@@ -1,0 +1,80 @@
+//! **Survivors form a prefix** (P4, P7): every file is applied to exactly what it goes on from,
+//! so that a replica is always what some database was; and whoever serves has everything that a
+//! primary before was told to be in the bucket.
+//!
+//! What the bucket itself has lost is not promised; nor, when it has lost the lease as well and two
+//! primaries write to it by right, that their files are told apart.
+
+use ccm_types::Epoch;
+
+use crate::content::Version;
+use crate::files::Running;
+use crate::nats::Object;
+use crate::scenario::HostId;
+use crate::world::World;
+
+impl World {
+    /// Files are applied to a replica.
+    pub(crate) fn check_applied(&mut self, host: HostId, objects: &[Object]) {
+        let replica = self.hosts[host].disk.replica.as_ref().map(|replica| replica.content);
+        let mut at = replica;
+        for object in objects {
+            let fits = object.from.is_none() || object.from == at;
+            if !fits && !self.scenario.loses_everything() {
+                let words = format!(
+                    "host {host} applies {} (from {:?}) to {at:?}",
+                    object.info.name, object.from
+                );
+                self.violated("prefix", words);
+            }
+            at = Some(object.to);
+        }
+        if let (Some(before), Some(after)) = (replica, at) {
+            self.check_replaced(host, before, after);
+        }
+    }
+
+    /// A primary was told that the bucket has what it has captured.
+    pub(crate) fn check_durable(&mut self, host: HostId) {
+        let Some(daemon) = &self.hosts[host].daemon else { return };
+        let Running::Capturing(capture) = &daemon.files.running else { return };
+        let at = capture.durable_at();
+        if self.versions.contains(self.checks.durable, at) {
+            // An upload that was stored long ago and is answered now.
+            return;
+        }
+        if !self.versions.contains(at, self.checks.durable) && !self.scenario.loses_objects() {
+            let words = format!("the bucket goes from {} to {at}", self.checks.durable);
+            self.violated("prefix", words);
+        }
+        self.checks.durable = at;
+    }
+
+    /// The data that is to be served is in its place.
+    pub(crate) fn check_placed(&mut self, host: HostId, epoch: Epoch) {
+        let Some(data) = &self.hosts[host].disk.data else { return };
+        let content = data.content();
+        if epoch < self.checks.fenced {
+            // For a leadership that is over meanwhile: it will not be served.
+            return;
+        }
+        self.checks.placed = self.checks.placed.max(epoch);
+        self.check_planned(host, epoch, content);
+        let durable = self.checks.durable;
+        if !self.versions.contains(content, durable) && !self.scenario.loses_objects() {
+            let words = format!("host {host} is to serve {content} in epoch {epoch}; the bucket had {durable}");
+            self.violated("prefix", words);
+        }
+    }
+
+    /// The backend starts.
+    pub(crate) fn check_start(&mut self, host: HostId) {
+        if self.hosts[host].disk.data.is_none() {
+            self.violated("prefix", format!("a backend starts on host {host} without data"));
+        }
+    }
+
+    pub(super) fn is_prefix(&self, later: Version, earlier: Version) -> bool {
+        self.versions.contains(later, earlier)
+    }
+}
