@@ -5,9 +5,10 @@
 //! - Files of every level that end at or before that snapshot.
 //! - Level 0: files that a file of a higher level contains, when that one is older than
 //!   [`Retention::level0`], or at once when there are more than
-//!   [`Retention::level0_files_max`] of them. The last one of an epoch stays for the length of
-//!   the history: it is the proof by which a node that has lost its leadership finds that all of
-//!   its data file is in the bucket.
+//!   [`Retention::level0_files_max`] of them. The last one of an epoch stays as long as any file
+//!   that ends with it: it is the proof by which a node that has lost its leadership finds that
+//!   all of its data file is in the bucket, and is of the epoch that wrote it, which a file that a
+//!   later epoch has merged is not.
 //! - The newest file of every level always stays. A capture, and a Litestream that takes over, go
 //!   on from the newest of level 0, and Litestream finds in the others what is compacted already.
 //!
@@ -15,6 +16,7 @@
 //! never make a restore end earlier ([`super::restore_plan`] takes the file that leads furthest).
 //! So everything that can be restored in the end can be restored all the time in between.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -43,7 +45,8 @@ impl Retention {
     }
 }
 
-/// The files that may go, in the order to delete them: oldest transactions first.
+/// The files that may go, in the order to delete them: those that end first, of the same end the
+/// highest level first.
 ///
 /// `now_ms` is the wall clock, milliseconds since the Unix epoch. Any part of the answer may be
 /// deleted, in any order.
@@ -61,7 +64,8 @@ pub fn expired(files: &[LtxInfo], now_ms: i64, retention: &Retention) -> Vec<Ltx
         .filter(|f| outdated(f) || compacted.binary_search(&f.name).is_ok())
         .map(|f| f.name)
         .collect();
-    expired.sort_by_key(|name| (name.max, name.level, name.min));
+    // Proofs after what they prove.
+    expired.sort_by_key(|name| (name.max, Reverse(name.level), name.min));
     expired
 }
 
@@ -96,13 +100,13 @@ fn newest_of_levels(files: &[LtxInfo]) -> BTreeMap<Level, LtxName> {
 /// The age of what contains them counts, so that they go together: between two of them that
 /// stay there is no hole.
 fn compacted_level0(files: &[LtxInfo], now_ms: i64, retention: &Retention) -> Vec<LtxName> {
-    let (old, history) = (before(now_ms, retention.level0), before(now_ms, retention.history));
+    let old = before(now_ms, retention.level0);
     let (cover, old_cover) = (Cover::of(files, i64::MAX), Cover::of(files, old));
     let last = last_of_epochs(files);
-    let proof = |f: &LtxInfo| last.get(&f.epoch) == Some(&f.name.max) && f.timestamp_ms > history;
+    let proof = |f: &LtxInfo| last.get(&f.epoch) == Some(&f.name.max);
     let mut covered: Vec<&LtxInfo> =
         files.iter().filter(|f| f.name.level == Level::L0 && cover.contains(f.name)).collect();
-    covered.sort_by_key(|f| std::cmp::Reverse(f.name));
+    covered.sort_by_key(|f| Reverse(f.name));
     let go = |(place, f): (usize, &&LtxInfo)| {
         let stayed = place >= retention.level0_files_max || old_cover.contains(f.name);
         (stayed && !proof(f)).then_some(f.name)
