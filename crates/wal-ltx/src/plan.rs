@@ -3,18 +3,22 @@
 
 mod behind;
 mod compare;
+mod levels;
 mod next;
 mod placing;
 mod resume;
+mod retention;
 mod settle;
 
 use ccm_types::{Epoch, Position, Txid};
 
 pub use behind::{ends_before, last_of};
 pub use compare::{DataSummary, Refusal, Verdict, compare};
+pub use levels::{Compaction, Schedule, due};
 pub use next::{Next, ReplicaAt, ReplicaState, Stuck, batch, next, oldest_missing_ms, tip};
 pub use placing::{Placing, Present, placing};
 pub use resume::{Resume, WalStart, resume};
+pub use retention::{Retention, expired};
 pub use settle::{Settle, WalEnd, ends_at, settle};
 
 use crate::store::{Level, LtxInfo, LtxName};

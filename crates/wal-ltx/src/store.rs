@@ -212,6 +212,15 @@ pub trait LtxStore: Send + Sync + 'static {
         name: LtxName,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Removes what interrupted writes and deletions have left, which is no object; returns how
+    /// much that was. More may be left: call again until nothing is.
+    ///
+    /// Whatever else writes under this fence at the same time must do so through this store or a
+    /// clone of it, and no deletion may be under way.
+    fn sweep(&self, _fence: Fence) -> impl Future<Output = Result<usize, StoreError>> + Send {
+        async { Ok(0) }
+    }
+
     /// How often the store was seen to have lost what it had acknowledged.
     fn losses(&self) -> u64 {
         0

@@ -8,9 +8,11 @@ mod layout;
 mod list;
 mod open;
 mod put;
+mod sweep;
 mod watch;
 mod written;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -63,9 +65,13 @@ struct Bucket {
     never_expires: bool,
     /// One guarded publish at a time.
     guarded: Semaphore,
+    /// One of them at most waits or is under way for something that nobody waits for.
+    background: Semaphore,
     /// The stream sequence of the last write of this node.
     written: Written,
     listing: Mutex<Option<Arc<Listing>>>,
+    /// Ids of chunks whose object may still come to be.
+    uploading: Mutex<BTreeSet<String>>,
 }
 
 impl NatsStore {
@@ -122,6 +128,10 @@ impl LtxStore for NatsStore {
 
     async fn delete(&self, fence: Fence, name: LtxName) -> Result<(), StoreError> {
         self.bucket.delete(fence, name).await
+    }
+
+    async fn sweep(&self, fence: Fence) -> Result<usize, StoreError> {
+        self.bucket.sweep(fence).await
     }
 
     fn losses(&self) -> u64 {

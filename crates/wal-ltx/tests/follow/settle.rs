@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use ccm_types::{Epoch, Txid};
 use ccm_wal_ltx::codec::{LtxEncoder, LtxHeader};
+use ccm_wal_ltx::compact::{CompactConfig, pass};
 use ccm_wal_ltx::follow::{FollowConfig, FollowPhase, FollowProgress, Follower, catch_up};
 use ccm_wal_ltx::local::DataFile;
 use ccm_wal_ltx::plan::{Verdict, compare};
-use ccm_wal_ltx::store::LtxStore;
+use ccm_wal_ltx::store::{Level, LtxStore};
 use rusqlite::Connection;
 
-use crate::source::{Bucket, Passive, Source, name, node};
+use crate::source::{Bucket, Passive, Source, name, node, timestamp};
 
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -114,6 +115,36 @@ async fn data_that_ends_where_the_bucket_of_its_epoch_ends_becomes_the_replica()
     assert_eq!(seen.position.unwrap().txid, Txid::new(2));
     assert!(passive.local.diverged().unwrap().is_empty());
     assert_eq!(passive.local.data().unwrap(), DataFile::Missing);
+    assert_eq!(rows(&passive.path("replica.db")), ["shipped"]);
+}
+
+#[tokio::test]
+async fn data_of_an_epoch_that_was_compacted_long_ago_becomes_the_replica_all_the_same() {
+    let mut bucket = Bucket::new().await;
+    let passive = former_primary(&bucket, false).await;
+    bucket.take_over(2, "other").await;
+    let commit = std::fs::metadata(passive.path("data.db")).unwrap().len() / 4096;
+    for txid in [3, 4, 5] {
+        let (min, commit) = (Txid::new(txid), u32::try_from(commit).unwrap());
+        let header = LtxHeader { min, max: min, commit, timestamp_ms: timestamp(txid), ..LTX };
+        let nothing = LtxEncoder::new(Vec::new(), header).unwrap().finish().unwrap();
+        bucket.put_bytes(name(0, txid, txid), nothing).await;
+    }
+    let spool = passive.path("spool");
+    std::fs::create_dir(&spool).unwrap();
+    let config = CompactConfig {
+        settle: Duration::ZERO,
+        ..CompactConfig::new(spool, Duration::from_secs(24 * 3600))
+    };
+    pass(&bucket.store, bucket.fence, &config, timestamp(10_000)).await.unwrap();
+    let files = bucket.store.list().await.unwrap();
+    let left: Vec<u64> =
+        files.iter().filter(|f| f.name.level == Level::L0).map(|f| f.name.max.get()).collect();
+    assert_eq!(left, [2, 5]);
+
+    let seen = follow(&bucket, &passive, following).await;
+    assert_eq!(seen.position.unwrap().txid, Txid::new(5));
+    assert!(passive.local.diverged().unwrap().is_empty());
     assert_eq!(rows(&passive.path("replica.db")), ["shipped"]);
 }
 
