@@ -298,7 +298,7 @@ impl World {
         }
         if !up && self.mutant == Some(Mutant::LateVip) && self.hosts[host].vip {
             // Said to be gone, and goes later.
-            let life = self.hosts[host].life;
+            let life = self.hosts[host].guard_life;
             self.after(12 * S, What::VipDropped { host, life });
         } else {
             self.set_vip(host, up);
@@ -309,6 +309,7 @@ impl World {
     pub(crate) fn set_vip(&mut self, host: HostId, up: bool) {
         if self.hosts[host].vip != up {
             self.hosts[host].vip = up;
+            self.hosts[host].vip_unguarded &= up;
             self.say(host, || format!("virtual IP {}", if up { "taken" } else { "gone" }));
             self.check_serving(host);
         }

@@ -89,6 +89,8 @@ pub enum Fault {
     BackendDies(HostId),
     /// The backend does not answer any more.
     BackendHangs(HostId),
+    /// `kill -9` of the guard: the kernel ends the backend with it.
+    GuardDies(HostId),
     /// The backend does not end when asked, for this time.
     BackendStays(HostId, Time),
     /// The backend does not start, for this time.
@@ -139,6 +141,7 @@ impl Fault {
             | Self::Empty { .. }
             | Self::BackendDies(_)
             | Self::BackendHangs(_)
+            | Self::GuardDies(_)
             | Self::SetClock(..)
             | Self::Demote(..)
             | Self::Promote(_) => 0,
@@ -206,6 +209,7 @@ impl Fault {
             | Self::FullDisk(host, _)
             | Self::BackendDies(host)
             | Self::BackendHangs(host)
+            | Self::GuardDies(host)
             | Self::BackendStays(host, _)
             | Self::BackendBroken(host, _)
             | Self::VipFails(host, _)
