@@ -1,10 +1,12 @@
 //! What to fetch, and who wrote what: decisions over lists of LTX files, without I/O.
 
 mod compare;
+mod history;
 
 use ccm_types::{Epoch, Position, Txid};
 
 pub use compare::{DataSummary, Refusal, Verdict, compare};
+pub use history::{Restorable, RestorePlan, Target, TargetError, plan_to, resolve, restorable};
 
 use crate::store::{Level, LtxInfo, LtxName};
 
@@ -71,12 +73,17 @@ pub fn restore_plan(
         plan.push(base);
         at = base.max;
     }
-    let increment = |at: Txid| {
-        names()
-            .filter(|n| n.level != Level::SNAPSHOT && n.min <= at.next() && n.max > at)
-            .max_by_key(reach)
-    };
-    while let Some(next) = increment(at) {
+    let mut increments: Vec<LtxName> =
+        names().filter(|n| n.level != Level::SNAPSHOT && n.max > at).collect();
+    increments.sort_by_key(|n| n.min);
+    let mut increments = increments.into_iter().peekable();
+    // Of those that begin early enough, the one that goes furthest: each is looked at once.
+    let mut best: Option<LtxName> = None;
+    loop {
+        while let Some(name) = increments.next_if(|n| n.min <= at.next()) {
+            best = best.into_iter().chain([name]).max_by_key(reach);
+        }
+        let Some(next) = best.filter(|n| n.max > at) else { break };
         plan.push(next);
         at = next.max;
     }
