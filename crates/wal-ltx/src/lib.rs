@@ -16,3 +16,5 @@ pub mod capture;
 pub mod apply;
 pub mod follow;
 pub mod local;
+
+pub mod restore;

@@ -55,7 +55,7 @@
 //!
 //! All calls block: run them where blocking is allowed. They take turns.
 
-mod disk;
+pub(crate) mod disk;
 mod error;
 mod moves;
 mod owner;

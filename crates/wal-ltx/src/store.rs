@@ -13,6 +13,7 @@ use ccm_types::{Epoch, NodeId, Txid};
 
 pub use mem::MemStore;
 pub use name::{Level, LtxName, NameError};
+pub(crate) use nats::digest_text;
 pub use nats::{NatsStore, NatsStoreConfig};
 pub use piece::{Mark, Piece};
 

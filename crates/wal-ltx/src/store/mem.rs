@@ -11,8 +11,9 @@ use ccm_types::{Epoch, NodeId};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
-use super::nats::digest_text;
-use super::{Body, Fence, FenceRecord, LtxInfo, LtxName, LtxStore, Mark, Piece, StoreError};
+use super::{
+    Body, Fence, FenceRecord, LtxInfo, LtxName, LtxStore, Mark, Piece, StoreError, digest_text,
+};
 
 /// Bytes in a piece.
 const PIECE_LEN: usize = 64 * 1024;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::nats::digest_text;
+use super::digest_text;
 
 /// How far an object has been read. Opaque; good for as long as the object is there, also for
 /// another process.

@@ -1,0 +1,179 @@
+//! The database that is being made: pages out of LTX files into it, oldest file first.
+//!
+//! A page that several files contain is written again with each of them. Skipping it, newest file
+//! first, would save less than a tenth: every page has to be decompressed for the checksums, and
+//! a page that is written again is still in memory. In order, a resumed restore needs no more
+//! than the position.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use ccm_types::Txid;
+
+use super::RestoreError;
+use crate::codec::{LtxDecoder, LtxHeader};
+use crate::local::LocalError;
+use crate::store::LtxInfo;
+
+/// Permissions of the database: it holds what the cluster's does.
+const MODE: u32 = 0o600;
+
+/// Bytes read from a file at a time.
+const READ_LEN: usize = 64 << 10;
+
+/// Bytes of consecutive pages that are written at a time.
+const RUN_LEN: usize = 256 << 10;
+
+/// What a database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// The last transaction in it.
+    pub(crate) txid: Txid,
+    /// Page size in bytes.
+    pub(crate) page_size: u32,
+    /// Size in pages.
+    pub(crate) pages: u32,
+}
+
+/// A database that is being made. Blocks.
+#[derive(Debug)]
+pub(crate) struct Image {
+    file: File,
+    path: PathBuf,
+    /// What it is; `None` before the first file is in it.
+    shape: Option<Shape>,
+    /// Pages that were written, when somebody wants to know.
+    touched: Option<BTreeSet<u32>>,
+}
+
+impl Image {
+    /// An empty one.
+    pub(crate) fn create(path: &Path) -> Result<Self, LocalError> {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true).mode(MODE);
+        let file = options.open(path).map_err(LocalError::io("create", path))?;
+        Ok(Self { file, path: path.to_path_buf(), shape: None, touched: None })
+    }
+
+    /// One that an earlier attempt has left as this shape.
+    pub(crate) fn open(path: &Path, shape: Shape) -> Result<Self, LocalError> {
+        let opened = File::options().read(true).write(true).open(path);
+        let file = opened.map_err(LocalError::io("open", path))?;
+        Ok(Self { file, path: path.to_path_buf(), shape: Some(shape), touched: None })
+    }
+
+    pub(crate) fn shape(&self) -> Option<Shape> {
+        self.shape
+    }
+
+    /// Remembers from now on which pages are written.
+    pub(crate) fn watch(&mut self) {
+        self.touched.get_or_insert_default();
+    }
+
+    /// The pages written since the last call.
+    pub(crate) fn take_touched(&mut self) -> BTreeSet<u32> {
+        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Reads one page; `None` beyond the end.
+    pub(crate) fn read_page(&self, pgno: u32, page: &mut [u8]) -> io::Result<bool> {
+        let at = (u64::from(pgno) - 1) * page.len() as u64;
+        match self.file.read_exact_at(page, at) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the pages of one file and proves its content on the way. After a failure, pages of
+    /// it may be in the database: only files that lead as far make it one again.
+    pub(crate) fn apply(
+        &mut self,
+        info: &LtxInfo,
+        content: impl Read,
+    ) -> Result<Shape, RestoreError> {
+        let damaged = |source| RestoreError::Damaged { name: info.name, source };
+        let reader = BufReader::with_capacity(READ_LEN, content);
+        let mut decoder = LtxDecoder::new(reader).map_err(damaged)?;
+        let header = *decoder.header();
+        self.check_fit(info, &header)?;
+        let (file, path) = (&self.file, &self.path);
+        let failed = |error| RestoreError::Local(LocalError::io("write", path)(error));
+        let mut run = Run { file, page_size: header.page_size, next: 0, bytes: Vec::new() };
+        let mut page = Vec::new();
+        while let Some(pgno) = decoder.next_page(&mut page).map_err(damaged)? {
+            run.push(pgno, &page).map_err(failed)?;
+            if let Some(touched) = &mut self.touched {
+                touched.insert(pgno);
+            }
+        }
+        run.flush().map_err(failed)?;
+        decoder.finish().map_err(damaged)?;
+        let len = u64::from(header.commit) * u64::from(header.page_size);
+        self.file.set_len(len).map_err(failed)?;
+        let shape = Shape { txid: header.max, page_size: header.page_size, pages: header.commit };
+        self.shape = Some(shape);
+        Ok(shape)
+    }
+
+    fn check_fit(&self, info: &LtxInfo, header: &LtxHeader) -> Result<(), RestoreError> {
+        let unfit = |why| Err(RestoreError::Unfit { name: info.name, why });
+        let (min, max) = (header.min, header.max);
+        if (min, max) != (info.name.min, info.name.max) {
+            return unfit(format!("it contains transactions {min} to {max}"));
+        }
+        let Some(shape) = self.shape else {
+            return if header.is_snapshot() {
+                Ok(())
+            } else {
+                unfit(String::from("it does not contain the whole database"))
+            };
+        };
+        if header.page_size != shape.page_size {
+            let (is, was) = (header.page_size, shape.page_size);
+            return unfit(format!("its page size is {is}, that of the database {was}"));
+        }
+        if min > shape.txid.next() || max <= shape.txid {
+            return unfit(format!("it does not follow transaction {}", shape.txid));
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable but the name.
+    pub(crate) fn sync(&self) -> Result<(), LocalError> {
+        self.file.sync_all().map_err(LocalError::io("sync", &self.path))
+    }
+}
+
+/// Consecutive pages on their way into the file.
+struct Run<'a> {
+    file: &'a File,
+    page_size: u32,
+    /// The page after the last one; 0 when there is none.
+    next: u32,
+    bytes: Vec<u8>,
+}
+
+impl Run<'_> {
+    fn push(&mut self, pgno: u32, page: &[u8]) -> io::Result<()> {
+        if pgno != self.next || self.bytes.len() >= RUN_LEN {
+            self.flush()?;
+        }
+        self.bytes.extend_from_slice(page);
+        self.next = pgno + 1;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.bytes.is_empty() {
+            let end = u64::from(self.next - 1) * u64::from(self.page_size);
+            self.file.write_all_at(&self.bytes, end - self.bytes.len() as u64)?;
+            self.bytes.clear();
+        }
+        Ok(())
+    }
+}
