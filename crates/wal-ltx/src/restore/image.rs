@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ccm_types::Txid;
 
@@ -47,22 +48,24 @@ pub(crate) struct Image {
     shape: Option<Shape>,
     /// Pages that were written, when somebody wants to know.
     touched: Option<BTreeSet<u32>>,
+    /// The thread that writes may outlive its task.
+    _lock: Arc<File>,
 }
 
 impl Image {
     /// An empty one.
-    pub(crate) fn create(path: &Path) -> Result<Self, LocalError> {
+    pub(crate) fn create(path: &Path, lock: Arc<File>) -> Result<Self, LocalError> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(true).mode(MODE);
         let file = options.open(path).map_err(LocalError::io("create", path))?;
-        Ok(Self { file, path: path.to_path_buf(), shape: None, touched: None })
+        Ok(Self { file, path: path.to_path_buf(), shape: None, touched: None, _lock: lock })
     }
 
     /// One that an earlier attempt has left as this shape.
-    pub(crate) fn open(path: &Path, shape: Shape) -> Result<Self, LocalError> {
+    pub(crate) fn open(path: &Path, lock: Arc<File>, shape: Shape) -> Result<Self, LocalError> {
         let opened = File::options().read(true).write(true).open(path);
         let file = opened.map_err(LocalError::io("open", path))?;
-        Ok(Self { file, path: path.to_path_buf(), shape: Some(shape), touched: None })
+        Ok(Self { file, path: path.to_path_buf(), shape: Some(shape), touched: None, _lock: lock })
     }
 
     pub(crate) fn shape(&self) -> Option<Shape> {

@@ -11,6 +11,7 @@
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -47,7 +48,7 @@ const CONTENT: [&str; 7] = [
 pub(crate) struct Work {
     dir: PathBuf,
     record: Option<Record>,
-    _lock: File,
+    lock: Arc<File>,
 }
 
 impl Work {
@@ -78,7 +79,7 @@ impl Work {
             Err(error) => return Err(error.into()),
         };
         let record = record.filter(|_| dir.join("database").is_file());
-        Ok(Self { dir, record, _lock: lock })
+        Ok(Self { dir, record, lock: Arc::new(lock) })
     }
 
     /// The database.
@@ -89,6 +90,11 @@ impl Work {
     /// Where a large object goes, and the record of it.
     pub(super) fn object(&self) -> (PathBuf, PathBuf) {
         (self.dir.join("object.ltx"), self.dir.join("object.json"))
+    }
+
+    /// Keeps the directory held for as long as somebody writes to it.
+    fn hold(&self) -> Arc<File> {
+        Arc::clone(&self.lock)
     }
 
     pub(super) fn record(&self) -> Option<&Record> {
@@ -112,8 +118,8 @@ impl Work {
             Next::GoOn(plan) => {
                 let shape = self.record.as_ref().map(Record::shape);
                 let image = match shape {
-                    Some(shape) => Image::open(&self.database(), shape)?,
-                    None => Image::create(&self.database())?,
+                    Some(shape) => Image::open(&self.database(), self.hold(), shape)?,
+                    None => Image::create(&self.database(), self.hold())?,
                 };
                 Ok((image, plan))
             }
@@ -121,7 +127,7 @@ impl Work {
                 self.record = None;
                 remove(&self.dir.join("progress.json"))?;
                 sync_dir(&self.dir)?;
-                Ok((Image::create(&self.database())?, plan))
+                Ok((Image::create(&self.database(), self.hold())?, plan))
             }
         }
     }
@@ -142,6 +148,13 @@ impl Work {
         sync_dir(parent(output))?;
         self.remove();
         Ok(())
+    }
+
+    /// Lets go of the directory; removes it when there is nothing in it to go on from.
+    pub(super) fn leave(self) {
+        if self.record.is_none() && !self.dir.join("object.json").exists() {
+            self.remove();
+        }
     }
 
     /// Removes the directory and what is in it. What cannot be removed is only in the way.

@@ -1,0 +1,13 @@
+//! Restores: every state byte for byte, cut and killed attempts, what is refused.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod bench;
+mod cut;
+mod litestream;
+mod moving;
+mod refused;
+#[expect(dead_code, reason = "the tests of the passive side use the rest of it")]
+#[path = "../follow/source.rs"]
+mod source;
+mod states;
