@@ -18,3 +18,4 @@ pub mod follow;
 pub mod local;
 
 pub mod restore;
+pub mod verify;

@@ -59,6 +59,7 @@ pub(crate) mod disk;
 mod error;
 mod moves;
 mod owner;
+mod peek;
 mod place;
 mod records;
 mod retire;
@@ -77,6 +78,7 @@ pub use records::Stamp;
 pub use retire::Diverged;
 
 pub(crate) use disk::{sync_dir, write_record};
+pub(crate) use peek::peek;
 pub(crate) use records::{Intent, PositionRecord, Replica};
 pub(crate) use sqlite::WalEnd;
 

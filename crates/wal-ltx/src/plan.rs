@@ -1,10 +1,12 @@
 //! What to fetch, and who wrote what: decisions over lists of LTX files, without I/O.
 
+mod audit;
 mod compare;
 mod history;
 
 use ccm_types::{Epoch, Position, Txid};
 
+pub use audit::{Finding, Severity, audit};
 pub use compare::{DataSummary, Refusal, Verdict, compare};
 pub use history::{Restorable, RestorePlan, Target, TargetError, plan_to, resolve, restorable};
 

@@ -190,4 +190,4 @@ pub fn plan_to(files: &[LtxInfo], from: Txid, target: Target) -> Result<RestoreP
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

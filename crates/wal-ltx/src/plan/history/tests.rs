@@ -4,7 +4,7 @@ use super::*;
 use crate::store::Level;
 
 /// `"9:1-4@40 0:5-5@50"` = a snapshot of 1 to 4 made at 40 and a level-0 file of 50.
-fn files(text: &str) -> Vec<LtxInfo> {
+pub(in crate::plan) fn files(text: &str) -> Vec<LtxInfo> {
     let file = |word: &str| {
         let (range, time) = word.split_once('@').unwrap();
         let (level, range) = range.split_once(':').unwrap();
