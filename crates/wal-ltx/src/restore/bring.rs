@@ -18,7 +18,11 @@ use crate::plan::{RestorePlan, Target};
 use crate::store::{LtxInfo, LtxStore};
 
 /// Files larger than this go through a file.
-const MEMORY_MAX: u64 = 4 << 20;
+const MEMORY_MAX: u64 = 16 << 20;
+
+/// Bytes of files after which the database is brought to the disk. A kill needs it never, and a
+/// power loss costs no more than this. After every file it would cost more than all the rest.
+const SYNC_EVERY: u64 = 512 << 20;
 
 /// Small files that are applied at a time.
 const PORTION_FILES: usize = 256;
@@ -102,20 +106,27 @@ impl<S: LtxStore> Bringing<'_, S> {
             (self.report)(Progress::Fetching { done_bytes, total_bytes });
         };
         count(0);
+        let to = plan.state.txid;
+        image = announce(work, image, to).await?;
+        let mut unsynced = 0;
         let portions = portions(plan.files.clone(), is_large, PORTION_FILES, PORTION_BYTES);
         for portion in portions {
             let (Some(first), Some(last)) = (portion.first(), portion.last()) else { continue };
-            let (first, last) = (first.clone(), last.clone());
-            announce(work, last.name.max)?;
-            image = if is_large(&first) {
+            image = if is_large(first) {
                 self.large(work, image, first.clone(), &count).await?
             } else {
                 self.small(image, &portion, &count).await?
             };
             *applied += portion.len();
-            finish(work, &image, &first, &last)?;
+            unsynced += portion.iter().map(|file| file.size).sum::<u64>();
+            let durable = unsynced >= SYNC_EVERY;
+            if durable {
+                image = synced(image).await?;
+                unsynced = 0;
+            }
+            finish(work, &image, (first, last, to), durable)?;
         }
-        Ok(image)
+        synced(image).await
     }
 
     async fn small(
@@ -131,7 +142,6 @@ impl<S: LtxStore> Bringing<'_, S> {
             for (info, content) in files {
                 image.apply(&info, Cursor::new(content))?;
             }
-            image.sync()?;
             Ok(image)
         })
         .await
@@ -151,7 +161,6 @@ impl<S: LtxStore> Bringing<'_, S> {
         let applying = blocking(move || {
             let mut image = image;
             image.apply(&of, content)?;
-            image.sync()?;
             Ok(image)
         });
         let (streamed, applied) = tokio::join!(stream.run_through(feed, work.object()), applying);
@@ -179,29 +188,37 @@ fn is_large(info: &LtxInfo) -> bool {
     info.size > MEMORY_MAX
 }
 
-/// Writes down that pages up to this transaction may be in the database.
-fn announce(work: &mut Work, torn_to: Txid) -> Result<(), RestoreError> {
-    if let Some(record) = work.record() {
-        let torn_to = record.torn_to.max(torn_to);
-        work.note(Record { torn_to, ..record.clone() })?;
-    }
-    Ok(())
+async fn synced(image: Image) -> Result<Image, RestoreError> {
+    blocking(move || {
+        image.sync()?;
+        Ok(image)
+    })
+    .await
 }
 
-/// Writes down that the database is as far as `last`. It has been synced.
+/// Writes down that pages up to this transaction may be in the database, before they are.
+async fn announce(work: &mut Work, mut image: Image, torn_to: Txid) -> Result<Image, RestoreError> {
+    if let Some(record) = work.record().filter(|record| record.torn_to < torn_to).cloned() {
+        image = synced(image).await?;
+        work.note(Record { torn_to, ..record }, true)?;
+    }
+    Ok(image)
+}
+
+/// Writes down that the database is as far as `last`, on the way to `to`.
 fn finish(
     work: &mut Work,
     image: &Image,
-    first: &LtxInfo,
-    last: &LtxInfo,
+    (first, last, to): (&LtxInfo, &LtxInfo, Txid),
+    durable: bool,
 ) -> Result<(), RestoreError> {
     let Some(Shape { txid, page_size, pages }) = image.shape() else { return Ok(()) };
     let (base, torn_to) = match work.record() {
-        Some(record) => (record.base.clone(), record.torn_to.max(txid)),
-        None => (Seen::of(first), txid),
+        Some(record) => (record.base.clone(), record.torn_to.max(to)),
+        None => (Seen::of(first), to),
     };
     let last = Seen::of(last);
-    work.note(Record { base, last, txid, torn_to, page_size, pages })?;
+    work.note(Record { base, last, txid, torn_to, page_size, pages, boot: None }, durable)?;
     Ok(())
 }
 

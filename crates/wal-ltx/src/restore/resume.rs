@@ -42,6 +42,9 @@ pub(super) struct Record {
     pub(super) page_size: u32,
     /// Size in pages.
     pub(super) pages: u32,
+    /// While this boot of the host lasts the database is as far as this says; `None` when it is
+    /// on disk.
+    pub(super) boot: Option<String>,
 }
 
 impl Record {
@@ -124,7 +127,15 @@ mod tests {
 
     fn record(base: &LtxInfo, last: &LtxInfo, torn_to: u64) -> Record {
         let (base, last, txid) = (Seen::of(base), Seen::of(last), last.name.max);
-        Record { base, last, txid, torn_to: Txid::new(torn_to), page_size: 512, pages: 1 }
+        Record {
+            base,
+            last,
+            txid,
+            torn_to: Txid::new(torn_to),
+            page_size: 512,
+            pages: 1,
+            boot: None,
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! ```text
 //! lock            held while somebody works here
 //! database        what is being made
-//! progress.json   how far it is
+//! progress.json   how far it is on disk
+//! now.json        how far it is, for as long as the host runs
 //! object.ltx      a large object on its way
 //! object.json     how much of it is here
 //! ```
@@ -21,7 +22,7 @@ use super::image::Image;
 use super::resume::{Next, Record};
 use crate::local::LocalError;
 use crate::local::disk::{
-    exists, parent, read_record, remove, sync_dir, with_suffix, write_record,
+    exists, parent, read_record, remove, replace_record, sync_dir, with_suffix, write_record,
 };
 use crate::plan::{RestorePlan, Target};
 use crate::store::LtxInfo;
@@ -32,11 +33,19 @@ const MODE: u32 = 0o700;
 /// What SQLite keeps beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
+/// How far the database is on disk.
+const ON_DISK: &str = "progress.json";
+
+/// How far it is in memory too.
+const NOW: &str = "now.json";
+
 /// Everything that may be in the directory.
-const CONTENT: [&str; 7] = [
+const CONTENT: [&str; 9] = [
     "database",
-    "progress.json",
+    ON_DISK,
     "progress.json.tmp",
+    NOW,
+    "now.json.tmp",
     "object.ltx",
     "object.json",
     "object.json.tmp",
@@ -48,6 +57,7 @@ const CONTENT: [&str; 7] = [
 pub(crate) struct Work {
     dir: PathBuf,
     record: Option<Record>,
+    boot: Option<String>,
     lock: Arc<File>,
 }
 
@@ -72,14 +82,13 @@ impl Work {
             Err(TryLockError::WouldBlock) => return Err(RestoreError::InUse { path: dir }),
             Err(TryLockError::Error(e)) => return Err(LocalError::io("lock", &path)(e).into()),
         }
-        let record = match read_record(&dir.join("progress.json")) {
-            Ok(record) => record,
-            // It is only here to save work.
-            Err(LocalError::Record { .. }) => None,
-            Err(error) => return Err(error.into()),
+        let boot = boot();
+        let record = match read(&dir.join(NOW))?.filter(|record| record.boot == boot) {
+            Some(record) => Some(record),
+            None => read(&dir.join(ON_DISK))?.filter(|record| record.boot.is_none()),
         };
         let record = record.filter(|_| dir.join("database").is_file());
-        Ok(Self { dir, record, lock: Arc::new(lock) })
+        Ok(Self { dir, record, boot, lock: Arc::new(lock) })
     }
 
     /// The database.
@@ -101,10 +110,18 @@ impl Work {
         self.record.as_ref()
     }
 
-    /// Writes down how far the database is; durable when it returns.
-    pub(super) fn note(&mut self, record: Record) -> Result<(), LocalError> {
-        write_record(&self.dir.join("progress.json"), &record)?;
-        self.record = Some(record);
+    /// Writes down how far the database is. Durable when it returns if the database is.
+    pub(super) fn note(&mut self, record: Record, durable: bool) -> Result<(), LocalError> {
+        if durable {
+            let record = Record { boot: None, ..record };
+            write_record(&self.dir.join(ON_DISK), &record)?;
+            remove(&self.dir.join(NOW))?;
+            self.record = Some(record);
+        } else if self.boot.is_some() {
+            let record = Record { boot: self.boot.clone(), ..record };
+            replace_record(&self.dir.join(NOW), &record)?;
+            self.record = Some(record);
+        }
         Ok(())
     }
 
@@ -125,7 +142,8 @@ impl Work {
             }
             Next::Begin(plan) => {
                 self.record = None;
-                remove(&self.dir.join("progress.json"))?;
+                remove(&self.dir.join(ON_DISK))?;
+                remove(&self.dir.join(NOW))?;
                 sync_dir(&self.dir)?;
                 Ok((Image::create(&self.database(), self.hold())?, plan))
             }
@@ -161,6 +179,21 @@ impl Work {
     pub(crate) fn remove(self) {
         clear(&self.dir);
     }
+}
+
+/// A record that is only here to save work: one that cannot be read is none.
+fn read(path: &Path) -> Result<Option<Record>, LocalError> {
+    match read_record(path) {
+        Err(LocalError::Record { .. }) => Ok(None),
+        read => read,
+    }
+}
+
+/// Which boot of this host this is; what a process has written outlives it until the next one
+/// (proc_sys_kernel(5)).
+fn boot() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(String::from(id.trim())).filter(|id| !id.is_empty())
 }
 
 fn clear(dir: &Path) {

@@ -11,3 +11,4 @@ mod refused;
 #[path = "../follow/source.rs"]
 mod source;
 mod states;
+mod verify;
