@@ -10,7 +10,7 @@
 //!
 //! Only reads the bucket: it needs no daemon, and disturbs none.
 //!
-//! Bounds: 16 MiB of small files in memory, three pieces of 8 MiB of a large one; eight downloads
+//! Bounds: 32 MiB of small files in memory, three pieces of 8 MiB of a large one; eight downloads
 //! at a time; 20 plans when files are replaced meanwhile; [`RestoreOptions::stall`] without a
 //! byte. On disk: the database and the largest object.
 

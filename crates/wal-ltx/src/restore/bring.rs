@@ -96,7 +96,7 @@ impl<S: LtxStore> Bringing<'_, S> {
         mut image: Image,
         plan: &RestorePlan,
         counter: &Counter,
-        applied: &mut usize,
+        applied_files: &mut usize,
     ) -> Result<Image, RestoreError> {
         let here = plan.files.first().filter(|file| is_large(file));
         let here = here.map_or(0, |file| download::bytes_here(&work.object().1, file));
@@ -108,16 +108,31 @@ impl<S: LtxStore> Bringing<'_, S> {
         count(0);
         let to = plan.state.txid;
         image = announce(work, image, to).await?;
-        let mut unsynced = 0;
         let portions = portions(plan.files.clone(), is_large, PORTION_FILES, PORTION_BYTES);
-        for portion in portions {
+        let mut portions = portions.into_iter().peekable();
+        let (mut unsynced, mut ahead) = (0, None);
+        while let Some(portion) = portions.next() {
             let (Some(first), Some(last)) = (portion.first(), portion.last()) else { continue };
-            image = if is_large(first) {
-                self.large(work, image, first.clone(), &count).await?
+            let mut fetched = Ok(None);
+            if is_large(first) {
+                image = self.large(work, image, first.clone(), &count).await?;
             } else {
-                self.small(image, &portion, &count).await?
-            };
-            *applied += portion.len();
+                let contents = match ahead.take() {
+                    Some(contents) => contents,
+                    None => self.fetch(&portion, &count).await?,
+                };
+                let next = portions.peek().filter(|next| !next.iter().any(is_large));
+                let next = async {
+                    match next {
+                        Some(next) => self.fetch(next, &count).await.map(Some),
+                        None => Ok(None),
+                    }
+                };
+                let applied;
+                (applied, fetched) = tokio::join!(small(image, &portion, contents), next);
+                image = applied?;
+            }
+            *applied_files += portion.len();
             unsynced += portion.iter().map(|file| file.size).sum::<u64>();
             let durable = unsynced >= SYNC_EVERY;
             if durable {
@@ -125,26 +140,17 @@ impl<S: LtxStore> Bringing<'_, S> {
                 unsynced = 0;
             }
             finish(work, &image, (first, last, to), durable)?;
+            ahead = fetched?;
         }
         synced(image).await
     }
 
-    async fn small(
+    async fn fetch(
         &self,
-        image: Image,
         portion: &[LtxInfo],
         count: download::Count<'_>,
-    ) -> Result<Image, RestoreError> {
-        let contents = download::small(self.store, portion, self.stall, count).await?;
-        let files: Vec<(LtxInfo, Bytes)> = portion.iter().cloned().zip(contents).collect();
-        blocking(move || {
-            let mut image = image;
-            for (info, content) in files {
-                image.apply(&info, Cursor::new(content))?;
-            }
-            Ok(image)
-        })
-        .await
+    ) -> Result<Vec<Bytes>, RestoreError> {
+        download::small(self.store, portion, self.stall, count).await
     }
 
     /// Downloads and applies at the same time.
@@ -182,6 +188,23 @@ impl<S: LtxStore> Bringing<'_, S> {
             }
         }
     }
+}
+
+/// Applies small files.
+async fn small(
+    image: Image,
+    portion: &[LtxInfo],
+    contents: Vec<Bytes>,
+) -> Result<Image, RestoreError> {
+    let files: Vec<(LtxInfo, Bytes)> = portion.iter().cloned().zip(contents).collect();
+    blocking(move || {
+        let mut image = image;
+        for (info, content) in files {
+            image.apply(&info, Cursor::new(content))?;
+        }
+        Ok(image)
+    })
+    .await
 }
 
 fn is_large(info: &LtxInfo) -> bool {

@@ -1,9 +1,10 @@
 //! The database that is being made: pages out of LTX files into it, oldest file first.
 //!
-//! A page that several files contain is written again with each of them. Skipping it, newest file
-//! first, would save less than a tenth: every page has to be decompressed for the checksums, and
-//! a page that is written again is still in memory. In order, a resumed restore needs no more
-//! than the position.
+//! A page that several files contain is written again with each of them. Newest file first would
+//! write it once, but every page has to be decompressed for the checksums all the same: with
+//! increments of twice the database's size that saves a third of the time, with those that
+//! compaction leaves next to nothing. In order, a restore that goes on needs no more than the
+//! position.
 
 use std::collections::BTreeSet;
 use std::fs::File;
