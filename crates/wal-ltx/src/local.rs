@@ -55,6 +55,7 @@
 //!
 //! All calls block: run them where blocking is allowed. They take turns.
 
+mod aside;
 pub(crate) mod disk;
 mod error;
 mod moves;
@@ -72,6 +73,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ccm_types::{Position, Txid};
 
+pub use aside::diverged;
 pub use error::LocalError;
 pub use place::Placed;
 pub use records::Stamp;

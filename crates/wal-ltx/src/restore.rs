@@ -31,7 +31,7 @@ use ccm_types::{Epoch, Txid};
 
 pub use error::RestoreError;
 
-use bring::{Bringing, Brought, blocking};
+use bring::{Bringing, blocking};
 use patience::Patience;
 use work::Work;
 
@@ -137,7 +137,8 @@ pub async fn restore<S: LtxStore>(
         Ok(work)
     })
     .await?;
-    let made = make(store, &mut work, options, &report).await;
+    let bringing = Bringing { store, stall: options.stall, report: &report };
+    let made = bringing.checked(&mut work, options.target, options.check).await;
     let output = options.output.clone();
     let placed = blocking(move || match made {
         Ok(brought) => work.place(&output).map(|()| brought),
@@ -158,24 +159,4 @@ pub async fn restore<S: LtxStore>(
         downloaded_bytes: brought.downloaded,
         resumed: brought.resumed,
     })
-}
-
-/// Makes the database in the work directory and checks it.
-async fn make<S: LtxStore>(
-    store: &S,
-    work: &mut Work,
-    options: &RestoreOptions,
-    report: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<Brought, RestoreError> {
-    let bringing = Bringing { store, stall: options.stall, report };
-    let (image, brought) = bringing.to(work, options.target, false).await?;
-    drop(image);
-    report(Progress::Checking);
-    let (database, shape, thorough) = (work.database(), brought.shape, options.check);
-    blocking(move || {
-        check::shape(&database, shape)?;
-        if thorough { check::quick_check(&database, shape) } else { Ok(()) }
-    })
-    .await?;
-    Ok(brought)
 }

@@ -2,12 +2,14 @@
 //!
 //! [`objects`] reads every object to its end: digest, header, pages, index, checksum, and that
 //! they are what the name says. [`crate::plan::audit`] looks at the whole. [`replica`] restores
-//! the state at which a replica is and compares it page by page; [`diverged`] says what a data
+//! the state at which a replica is and compares it page by page; [`newest`] restores the newest one
+//! and has SQLite check it, where there is no replica; [`diverged`] says what a data
 //! file that was set aside has that the bucket does not have.
 //!
 //! Only reads the bucket and the files of the node; what is restored for a comparison lies in a
 //! directory of its own, which is removed at the end. A daemon may run.
 
+mod bucket;
 mod diverged;
 mod object;
 mod replica;
@@ -17,6 +19,7 @@ use std::time::Duration;
 
 use ccm_types::{Position, Txid};
 
+pub use bucket::{Led, newest};
 pub use diverged::{Difference, TableDifference, diverged};
 pub use object::{Contents, contents, objects};
 pub use replica::{Compared, replica};

@@ -12,7 +12,7 @@ use super::patience::Patience;
 use super::pipe::pipe;
 use super::resume::{Record, Seen, portions};
 use super::work::Work;
-use super::{Progress, RestoreError};
+use super::{Progress, RestoreError, check};
 use crate::local::disk::remove;
 use crate::plan::{RestorePlan, Target};
 use crate::store::{LtxInfo, LtxStore};
@@ -55,6 +55,35 @@ pub(crate) struct Bringing<'a, S> {
 }
 
 impl<S: LtxStore> Bringing<'_, S> {
+    /// Brings the database to the state and has it checked; thoroughly: by SQLite.
+    pub(crate) async fn checked(
+        &self,
+        work: &mut Work,
+        target: Target,
+        thorough: bool,
+    ) -> Result<Brought, RestoreError> {
+        let (image, brought) = self.to(work, target, false).await?;
+        drop(image);
+        self.check(work, brought.shape, thorough).await?;
+        Ok(brought)
+    }
+
+    /// Checks the database.
+    pub(crate) async fn check(
+        &self,
+        work: &Work,
+        shape: Shape,
+        thorough: bool,
+    ) -> Result<(), RestoreError> {
+        (self.report)(Progress::Checking);
+        let database = work.database();
+        blocking(move || {
+            check::shape(&database, shape)?;
+            if thorough { check::quick_check(&database, shape) } else { Ok(()) }
+        })
+        .await
+    }
+
     /// Fetches and applies what leads to the state that `target` means.
     pub(crate) async fn to(
         &self,

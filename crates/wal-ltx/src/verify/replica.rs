@@ -21,7 +21,7 @@ use crate::plan::{Target, TargetError};
 use crate::restore::bring::{Bringing, Brought, blocking};
 use crate::restore::image::Image;
 use crate::restore::work::Work;
-use crate::restore::{Progress, RestoreError, check};
+use crate::restore::{Progress, RestoreError};
 use crate::store::LtxStore;
 
 /// Looks at a replica that is always on its way.
@@ -96,13 +96,7 @@ struct Comparison<'a, S> {
 impl<S: LtxStore> Comparison<'_, S> {
     async fn run(&self, work: &mut Work) -> Result<Compared, VerifyError> {
         let (mut image, mut brought) = self.bring(work).await?;
-        (self.bringing.report)(Progress::Checking);
-        let (database, shape, thorough) = (work.database(), brought.shape, self.check);
-        let check = move || {
-            check::shape(&database, shape)?;
-            if thorough { check::quick_check(&database, shape) } else { Ok(()) }
-        };
-        blocking(check).await?;
+        self.bringing.check(work, brought.shape, self.check).await?;
         let mut suspects = None;
         let mut downloaded_bytes = brought.downloaded;
         let files = brought.files;
@@ -112,7 +106,7 @@ impl<S: LtxStore> Comparison<'_, S> {
                 (image, brought) = self.bring(work).await?;
                 downloaded_bytes += brought.downloaded;
                 if let Some(suspects) = &mut suspects {
-                    extend(suspects, image.take_touched());
+                    suspects.extend(image.take_touched());
                 }
             }
             let differing;
@@ -155,10 +149,6 @@ impl<S: LtxStore> Comparison<'_, S> {
         }
         Err(last.map_or(VerifyError::Moving { times: LOOKS_MAX }, VerifyError::from))
     }
-}
-
-fn extend(suspects: &mut BTreeSet<u32>, more: BTreeSet<u32>) {
-    suspects.extend(more);
 }
 
 /// The pages that differ among the suspects, or among all.
