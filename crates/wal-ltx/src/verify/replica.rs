@@ -97,7 +97,7 @@ impl<S: LtxStore> Comparison<'_, S> {
     async fn run(&self, work: &mut Work) -> Result<Compared, VerifyError> {
         let (mut image, mut brought) = self.bring(work).await?;
         self.bringing.check(work, brought.shape, self.check).await?;
-        let mut suspects = None;
+        let mut suspects: Option<BTreeSet<u32>> = None;
         let mut downloaded_bytes = brought.downloaded;
         let files = brought.files;
         for _ in 0..LOOKS_MAX {
