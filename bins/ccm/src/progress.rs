@@ -13,6 +13,11 @@ const FRAMES: [char; 4] = ['|', '/', '-', '\\'];
 
 /// A bar: share, bytes, rate, time left.
 pub(crate) fn bar(done: u64, total: u64, elapsed: Duration) -> String {
+    bar_from(0, done, total, elapsed)
+}
+
+/// [`bar`] of a work of which `first` bytes were done before.
+pub(crate) fn bar_from(first: u64, done: u64, total: u64, elapsed: Duration) -> String {
     let share = |whole: u64| {
         let part = u128::from(done) * u128::from(whole);
         part.checked_div(u128::from(total)).map_or(0, |n| u64::try_from(n).unwrap_or(whole))
@@ -28,7 +33,8 @@ pub(crate) fn bar(done: u64, total: u64, elapsed: Duration) -> String {
         bytes(total)
     );
     let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    if let Some(rate) = done.saturating_mul(1000).checked_div(millis).filter(|rate| *rate > 0) {
+    let new = done.saturating_sub(first);
+    if let Some(rate) = new.saturating_mul(1000).checked_div(millis).filter(|rate| *rate > 0) {
         let left = clock(Duration::from_secs(total.saturating_sub(done) / rate));
         line.push_str(&format!("  {}/s  {left} left", bytes(rate)));
     }
@@ -51,7 +57,7 @@ pub(crate) fn bytes(count: u64) -> String {
 }
 
 /// `m:ss`, or `h:mm:ss`.
-fn clock(time: Duration) -> String {
+pub(crate) fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 {
@@ -113,6 +119,10 @@ mod tests {
         assert_eq!(
             bar(50 * mib, 200 * mib, Duration::from_secs(2)),
             "  [######..................]  25 %  50.0 MiB of 200.0 MiB  25.0 MiB/s  0:06 left"
+        );
+        assert_eq!(
+            bar_from(40 * mib, 50 * mib, 200 * mib, Duration::from_secs(1)),
+            "  [######..................]  25 %  50.0 MiB of 200.0 MiB  10.0 MiB/s  0:15 left"
         );
         let full = "#".repeat(24);
         assert_eq!(bar(7, 7, Duration::ZERO), format!("  [{full}] 100 %  7 B of 7 B"));
