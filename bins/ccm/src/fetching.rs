@@ -90,6 +90,6 @@ impl Fetching {
 
     /// How long it has taken so far, in words.
     pub(crate) fn took(&self) -> String {
-        progress::clock(self.started.elapsed())
+        progress::took(self.started.elapsed())
     }
 }

@@ -56,8 +56,16 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// Seconds with one decimal below a minute, else as a clock shows it.
+pub(crate) fn took(time: Duration) -> String {
+    if time.as_secs() >= 60 {
+        return clock(time);
+    }
+    format!("{}.{} s", time.as_secs(), time.subsec_millis() / 100)
+}
+
 /// `m:ss`, or `h:mm:ss`.
-pub(crate) fn clock(time: Duration) -> String {
+fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 {
@@ -135,5 +143,7 @@ mod tests {
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(u64::MAX), "16777215.9 TiB");
         assert_eq!(clock(Duration::from_secs(3725)), "1:02:05");
+        assert_eq!(took(Duration::from_millis(4321)), "4.3 s");
+        assert_eq!(took(Duration::from_secs(61)), "1:01");
     }
 }

@@ -116,7 +116,7 @@ fn dry_run(shared: &Shared, output: &Path, plan: &RestorePlan) -> Ended {
         }))?;
         return Ok(Exit::Done);
     }
-    print::line(&format!("Would restore {} to {}:", state(&plan.state), output.display()))?;
+    print::line(&format!("Would restore {}, to {}:", state(&plan.state), output.display()))?;
     let cells: Vec<Vec<String>> = plan
         .files
         .iter()

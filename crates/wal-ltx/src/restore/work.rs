@@ -210,8 +210,13 @@ pub(super) fn directory(output: &Path) -> PathBuf {
     with_suffix(output, ".ccm-restore")
 }
 
-/// Refuses an output that is there, or beside which something of another database is.
+/// Refuses an output that is there, or beside which something of another database is, or whose
+/// directory is not there.
 pub(super) fn check_free(output: &Path) -> Result<(), RestoreError> {
+    let above = parent(output);
+    if !exists(above)? {
+        return Err(LocalError::NoDirectory { path: above.to_path_buf() }.into());
+    }
     if exists(output)? {
         let work = directory(output);
         if exists(&work.join("lock"))? && !exists(&work.join("database"))? {

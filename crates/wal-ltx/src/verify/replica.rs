@@ -99,12 +99,13 @@ impl<S: LtxStore> Comparison<'_, S> {
         self.bringing.check(work, brought.shape, self.check).await?;
         let mut suspects: Option<BTreeSet<u32>> = None;
         let mut downloaded_bytes = brought.downloaded;
-        let files = brought.files;
+        let mut files = brought.files;
         for _ in 0..LOOKS_MAX {
             let before = still(&self.path).await?;
             if before.txid != brought.shape.txid {
                 (image, brought) = self.bring(work).await?;
                 downloaded_bytes += brought.downloaded;
+                files += brought.files;
                 if let Some(suspects) = &mut suspects {
                     suspects.extend(image.take_touched());
                 }

@@ -76,14 +76,9 @@ fn text(file: &LtxInfo, contents: &Contents) -> String {
         field("Size", &format!("{} in the bucket", progress::bytes(file.size))),
         field(
             "Pages",
-            &format!(
-                "{} of {} bytes, {} of a database of {}",
-                contents.pages,
-                header.page_size,
-                size(contents.pages),
-                size(header.commit)
-            ),
+            &format!("{} of {} bytes, {}", contents.pages, header.page_size, size(contents.pages)),
         ),
+        field("Database", &format!("{} pages, {}", header.commit, size(header.commit))),
         field("Page numbers", if runs.is_empty() { "none" } else { &runs }),
         field("WAL", &wal),
         String::from("✓ Digest, format and checksum are right\n"),
