@@ -103,22 +103,15 @@ pub async fn objects<S: LtxStore>(
                 }
             }
             Err(RestoreError::Store(StoreError::NotFound { .. })) => {}
-            Err(error) if error.is_damage() => {
-                findings.push(Finding::problem(file.name, in_words(&error)));
+            Err(RestoreError::Damaged { source, .. }) => {
+                findings.push(Finding::problem(file.name, source.to_string()));
             }
+            Err(
+                RestoreError::Unfit { why, .. }
+                | RestoreError::Store(StoreError::Damaged { why, .. }),
+            ) => findings.push(Finding::problem(file.name, why)),
             Err(error) => return Err(error),
         }
     }
     Ok(findings)
-}
-
-/// The error without the name of the object.
-fn in_words(error: &RestoreError) -> String {
-    match error {
-        RestoreError::Damaged { source, .. } => source.to_string(),
-        RestoreError::Unfit { why, .. } | RestoreError::Store(StoreError::Damaged { why, .. }) => {
-            why.clone()
-        }
-        other => other.to_string(),
-    }
 }

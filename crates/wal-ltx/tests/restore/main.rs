@@ -1,6 +1,6 @@
 //! Restores: every state byte for byte, cut and killed attempts, what is refused.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bench;
 mod cut;
