@@ -67,8 +67,8 @@ impl Fetching {
                 ended = &mut work => break ended,
                 _ = tick.tick() => match (self.quiet, watched) {
                     (true, _) => {}
-                    (false, true) => print::transient(&self.line()),
-                    (false, false) => print::line(&self.line())?,
+                    (false, true) => print::transient(&self.line(progress::bar_from)),
+                    (false, false) => print::line(&self.line(progress::plain_from))?,
                 }
             }
         };
@@ -79,13 +79,13 @@ impl Fetching {
     }
 
     /// How far it is, in one line.
-    fn line(&self) -> String {
+    fn line(&self, words: fn(u64, u64, u64, Duration) -> String) -> String {
         if self.checking.load(Ordering::Relaxed) {
             return String::from("  SQLite is checking the database");
         }
         let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
         let (first, done, total) = (load(&self.first), load(&self.done), load(&self.total));
-        progress::bar_from(first, done, total, self.started.elapsed())
+        words(first, done, total, self.started.elapsed())
     }
 
     /// How long it has taken so far, in words.

@@ -32,13 +32,29 @@ pub(crate) fn bar_from(first: u64, done: u64, total: u64, elapsed: Duration) -> 
         bytes(done),
         bytes(total)
     );
-    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    let new = done.saturating_sub(first);
-    if let Some(rate) = new.saturating_mul(1000).checked_div(millis).filter(|rate| *rate > 0) {
-        let left = clock(Duration::from_secs(total.saturating_sub(done) / rate));
-        line.push_str(&format!("  {}/s  {left} left", bytes(rate)));
+    if let Some((rate, left)) = pace(first, done, total, elapsed) {
+        line.push_str(&format!("  {rate}/s  {left} left"));
     }
     line
+}
+
+/// The same without a bar, for a log.
+pub(crate) fn plain_from(first: u64, done: u64, total: u64, elapsed: Duration) -> String {
+    let percent = (u128::from(done) * 100).checked_div(u128::from(total)).unwrap_or(0);
+    let mut line = format!("  {} of {} ({percent} %)", bytes(done), bytes(total));
+    if let Some((rate, left)) = pace(first, done, total, elapsed) {
+        line.push_str(&format!(", {rate}/s, {left} left"));
+    }
+    line
+}
+
+/// Bytes in a second and the time left; `None` before anything has come.
+fn pace(first: u64, done: u64, total: u64, elapsed: Duration) -> Option<(String, String)> {
+    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let new = done.saturating_sub(first);
+    let rate = new.saturating_mul(1000).checked_div(millis).filter(|rate| *rate > 0)?;
+    let left = clock(Duration::from_secs(total.saturating_sub(done) / rate));
+    Some((bytes(rate), left))
 }
 
 /// Bytes with one decimal in the largest unit that fits.
@@ -132,6 +148,11 @@ mod tests {
             bar_from(40 * mib, 50 * mib, 200 * mib, Duration::from_secs(1)),
             "  [######..................]  25 %  50.0 MiB of 200.0 MiB  10.0 MiB/s  0:15 left"
         );
+        assert_eq!(
+            plain_from(40 * mib, 50 * mib, 200 * mib, Duration::from_secs(1)),
+            "  50.0 MiB of 200.0 MiB (25 %), 10.0 MiB/s, 0:15 left"
+        );
+        assert_eq!(plain_from(0, 0, 0, Duration::ZERO), "  0 B of 0 B (0 %)");
         let full = "#".repeat(24);
         assert_eq!(bar(7, 7, Duration::ZERO), format!("  [{full}] 100 %  7 B of 7 B"));
         assert_eq!(bar(0, 0, Duration::ZERO), format!("  [{}]   0 %  0 B of 0 B", ".".repeat(24)));

@@ -110,6 +110,24 @@ async fn whatever_moment_it_is_killed_at_the_next_attempt_makes_the_same_databas
     assert!(least < all / 2, "no attempt went on from an earlier one");
 }
 
+#[tokio::test]
+async fn after_a_reboot_only_what_is_on_disk_counts() {
+    let (bench, source) = bucket_of_pieces().await;
+    let all = bytes_of(&bench).await;
+    killed_at(&bench, all).await;
+    let now = bench.path("restored.db.ccm-restore/now.json");
+    let record = std::fs::read_to_string(&now).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    record["boot"] = "another one".into();
+    std::fs::write(&now, record.to_string()).unwrap();
+    // What a power loss has left of the pages.
+    let database = bench.path("restored.db.ccm-restore/database");
+    std::fs::write(database, vec![7; 100_000]).unwrap();
+    let downloaded = until_let_go(&bench).await;
+    assert_eq!(downloaded, all);
+    assert!(bench.take() == source.latest());
+}
+
 /// The thread that writes pages lets go of the directory a moment after its task is gone.
 async fn until_let_go(bench: &Bench) -> u64 {
     loop {

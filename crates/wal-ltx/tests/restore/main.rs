@@ -6,6 +6,7 @@ mod bench;
 mod cut;
 mod litestream;
 mod moving;
+mod pieces;
 mod refused;
 #[expect(dead_code, reason = "the tests of the passive side use the rest of it")]
 #[path = "../follow/source.rs"]

@@ -1,8 +1,13 @@
 //! Objects out of the bucket, a batch of chunks at a time.
 
+use bytes::{Bytes, BytesMut};
+
 use super::Bucket;
 use super::layout::Meta;
 use crate::store::{LtxName, Mark, Piece, StoreError};
+
+/// Chunks that are smaller on average are joined: a stock Litestream writes chunks of a few bytes.
+const SMALL: u64 = 4096;
 
 impl Bucket {
     /// The piece at `from`, by the metadata of the last listing, and by the leader's when that
@@ -52,6 +57,19 @@ impl Bucket {
             return Err(damaged(format!("{found} bytes instead of {size}")));
         }
         let last = ended.then(|| meta.digest.clone());
+        let chunks = joined(chunks, next.offset - mark.offset);
         Ok(Piece { offset: mark.offset, chunks, next, last })
     }
+}
+
+/// The chunks, or one that is all of them when they are small.
+fn joined(chunks: Vec<Bytes>, len: u64) -> Vec<Bytes> {
+    if len >= SMALL * chunks.len() as u64 {
+        return chunks;
+    }
+    let mut all = BytesMut::with_capacity(usize::try_from(len).unwrap_or(0));
+    for chunk in chunks {
+        all.extend_from_slice(&chunk);
+    }
+    vec![all.freeze()]
 }
