@@ -13,6 +13,7 @@ mod bucket;
 mod diverged;
 mod object;
 mod replica;
+mod scan;
 
 use std::path::PathBuf;
 use std::time::Duration;

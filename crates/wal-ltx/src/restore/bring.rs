@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ccm_types::{Epoch, Txid};
 
 use super::download::{self, Broken, Counter, Stream};
-use super::image::{Image, Shape};
+use super::image::{Image, Saved, Shape};
 use super::patience::Patience;
 use super::pipe::pipe;
 use super::resume::{Record, Seen, portions};
@@ -62,7 +62,7 @@ impl<S: LtxStore> Bringing<'_, S> {
         target: Target,
         thorough: bool,
     ) -> Result<Brought, RestoreError> {
-        let (image, brought) = self.to(work, target, false).await?;
+        let (image, brought) = self.to(work, target, None).await?;
         drop(image);
         self.check(work, brought.shape, thorough).await?;
         Ok(brought)
@@ -89,16 +89,14 @@ impl<S: LtxStore> Bringing<'_, S> {
         &self,
         work: &mut Work,
         target: Target,
-        watch: bool,
+        mut saved: Option<Saved>,
     ) -> Result<(Image, Brought), RestoreError> {
         let counter = Counter::default();
         let (mut applied, mut resumed) = (0, false);
         for _ in 0..PLANS_MAX {
             let files = Patience::new(self.stall).insist(async || self.store.list().await).await?;
             let (mut image, plan) = work.take_up(&files, target)?;
-            if watch {
-                image.watch();
-            }
+            image.save(saved.take());
             resumed |= image.shape().is_some();
             let epoch = plan.files.last().map(|file| file.epoch);
             match self.apply_all(work, image, &plan, &counter, &mut applied).await {

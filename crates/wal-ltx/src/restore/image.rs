@@ -6,7 +6,7 @@
 //! compaction leaves next to nothing. In order, a restore that goes on needs no more than the
 //! position.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -47,8 +47,8 @@ pub(crate) struct Image {
     path: PathBuf,
     /// What it is; `None` before the first file is in it.
     shape: Option<Shape>,
-    /// Pages that were written, when somebody wants to know.
-    touched: Option<BTreeSet<u32>>,
+    /// What pages were before they are written over, when somebody wants to know.
+    saved: Option<Saved>,
     /// The thread that writes may outlive its task.
     _lock: Arc<File>,
 }
@@ -59,28 +59,45 @@ impl Image {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(true).mode(MODE);
         let file = options.open(path).map_err(LocalError::io("create", path))?;
-        Ok(Self { file, path: path.to_path_buf(), shape: None, touched: None, _lock: lock })
+        Ok(Self { file, path: path.to_path_buf(), shape: None, saved: None, _lock: lock })
     }
 
     /// One that an earlier attempt has left as this shape.
     pub(crate) fn open(path: &Path, lock: Arc<File>, shape: Shape) -> Result<Self, LocalError> {
         let opened = File::options().read(true).write(true).open(path);
         let file = opened.map_err(LocalError::io("open", path))?;
-        Ok(Self { file, path: path.to_path_buf(), shape: Some(shape), touched: None, _lock: lock })
+        Ok(Self { file, path: path.to_path_buf(), shape: Some(shape), saved: None, _lock: lock })
     }
 
     pub(crate) fn shape(&self) -> Option<Shape> {
         self.shape
     }
 
-    /// Remembers from now on which pages are written.
-    pub(crate) fn watch(&mut self) {
-        self.touched.get_or_insert_default();
+    /// Keeps from now on what pages were, unless it is kept already.
+    pub(crate) fn save(&mut self, saved: Option<Saved>) {
+        self.saved = saved;
     }
 
-    /// The pages written since the last call.
-    pub(crate) fn take_touched(&mut self) -> BTreeSet<u32> {
-        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
+    /// What pages were.
+    pub(crate) fn take_saved(&mut self) -> Option<Saved> {
+        self.saved.take()
+    }
+
+    /// One page as it is; `None` beyond the end.
+    pub(crate) fn page(&self, pgno: u32) -> io::Result<Option<Vec<u8>>> {
+        let Some(shape) = self.shape.filter(|shape| pgno <= shape.pages) else { return Ok(None) };
+        let mut page = vec![0; shape.page_size as usize];
+        Ok(self.read_page(pgno, &mut page)?.then_some(page))
+    }
+
+    /// Keeps a page that is about to change.
+    fn keep(&mut self, pgno: u32) -> io::Result<()> {
+        let Some(mut saved) = self.saved.take() else { return Ok(()) };
+        if saved.lacks(pgno) {
+            saved.insert(pgno, self.page(pgno)?);
+        }
+        self.saved = Some(saved);
+        Ok(())
     }
 
     /// Reads one page; `None` beyond the end.
@@ -105,18 +122,18 @@ impl Image {
         let mut decoder = LtxDecoder::new(reader).map_err(damaged)?;
         let header = *decoder.header();
         self.check_fit(info, &header)?;
-        let (file, path) = (&self.file, &self.path);
-        let failed = |error| RestoreError::Local(LocalError::io("write", path)(error));
-        let mut run = Run { file, page_size: header.page_size, next: 0, bytes: Vec::new() };
+        let path = self.path.clone();
+        let failed = |error| RestoreError::Local(LocalError::io("write", &path)(error));
+        let mut run = Run { page_size: header.page_size, next: 0, bytes: Vec::new() };
         let mut page = Vec::new();
         while let Some(pgno) = decoder.next_page(&mut page).map_err(damaged)? {
-            run.push(pgno, &page).map_err(failed)?;
-            if let Some(touched) = &mut self.touched {
-                touched.insert(pgno);
-            }
+            self.keep(pgno).map_err(failed)?;
+            run.push(&self.file, pgno, &page).map_err(failed)?;
         }
-        run.flush().map_err(failed)?;
+        run.flush(&self.file).map_err(failed)?;
         decoder.finish().map_err(damaged)?;
+        let before = self.shape.map_or(0, |shape| shape.pages);
+        (header.commit + 1..=before).try_for_each(|cut| self.keep(cut)).map_err(failed)?;
         let len = u64::from(header.commit) * u64::from(header.page_size);
         self.file.set_len(len).map_err(failed)?;
         let shape = Shape { txid: header.max, page_size: header.page_size, pages: header.commit };
@@ -153,29 +170,72 @@ impl Image {
     }
 }
 
+/// Pages as they were: their content, `None` beyond the end.
+#[derive(Debug, Default)]
+pub(crate) struct Saved {
+    pages: BTreeMap<u32, Option<Vec<u8>>>,
+    bytes: usize,
+}
+
+impl Saved {
+    /// Bytes that are kept.
+    const MAX: usize = 64 << 20;
+
+    pub(crate) fn insert(&mut self, pgno: u32, content: Option<Vec<u8>>) {
+        if !self.is_full() {
+            self.bytes += content.as_ref().map_or(0, Vec::len);
+            self.pages.insert(pgno, content);
+        }
+    }
+
+    fn lacks(&self, pgno: u32) -> bool {
+        !self.pages.contains_key(&pgno)
+    }
+
+    /// Some pages are not kept: there were too many.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= Self::MAX
+    }
+
+    /// The pages that are other ones in this image.
+    pub(crate) fn differing(&self, image: &Image) -> io::Result<Vec<u32>> {
+        let mut found = Vec::new();
+        for (pgno, content) in &self.pages {
+            if image.page(*pgno)? != *content {
+                found.push(*pgno);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Keeps only these.
+    pub(crate) fn retain(&mut self, pgnos: &[u32]) {
+        self.pages.retain(|pgno, _| pgnos.contains(pgno));
+    }
+}
+
 /// Consecutive pages on their way into the file.
-struct Run<'a> {
-    file: &'a File,
+struct Run {
     page_size: u32,
     /// The page after the last one; 0 when there is none.
     next: u32,
     bytes: Vec<u8>,
 }
 
-impl Run<'_> {
-    fn push(&mut self, pgno: u32, page: &[u8]) -> io::Result<()> {
+impl Run {
+    fn push(&mut self, file: &File, pgno: u32, page: &[u8]) -> io::Result<()> {
         if pgno != self.next || self.bytes.len() >= RUN_LEN {
-            self.flush()?;
+            self.flush(file)?;
         }
         self.bytes.extend_from_slice(page);
         self.next = pgno + 1;
         Ok(())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush(&mut self, file: &File) -> io::Result<()> {
         if !self.bytes.is_empty() {
             let end = u64::from(self.next - 1) * u64::from(self.page_size);
-            self.file.write_all_at(&self.bytes, end - self.bytes.len() as u64)?;
+            file.write_all_at(&self.bytes, end - self.bytes.len() as u64)?;
             self.bytes.clear();
         }
         Ok(())

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::replica::differing;
+use super::scan::scan;
 use super::{VerifyError, VerifyOptions};
 use crate::local::disk::{exists, len, remove, with_suffix};
 use crate::local::{Diverged, LocalError};
 use crate::plan::{Restorable, Target, resolve};
 use crate::restore::bring::{Bringing, blocking};
+use crate::restore::image::Image;
 use crate::restore::patience::Patience;
 use crate::restore::work::Work;
 use crate::restore::{Progress, RestoreError, check};
@@ -76,7 +77,7 @@ async fn compare<S: LtxStore>(
     let ask = async || bringing.store.list().await;
     let files = Patience::new(bringing.stall).insist(ask).await?;
     let (target, exact) = common(&files, file)?;
-    let (image, brought) = bringing.to(work, target, false).await?;
+    let (image, brought) = bringing.to(work, target, None).await?;
     (bringing.report)(Progress::Checking);
     let (from, to) = (file.path.clone(), dir.join("aside.db"));
     let copied = to.clone();
@@ -84,7 +85,7 @@ async fn compare<S: LtxStore>(
         .await
         .map_err(|_| RestoreError::Interrupted)??;
     let aside = to.clone();
-    let pages = blocking(move || Ok(differing(&image, &aside, None)?.len() as u64)).await?;
+    let pages = blocking(move || differing(&image, &aside)).await?;
     let database = work.database();
     let small = len(&to)?.unwrap_or(0).max(len(&database)?.unwrap_or(0)) <= COUNT_MAX;
     let tables = if small {
@@ -95,6 +96,13 @@ async fn compare<S: LtxStore>(
     };
     let (state, page_size) = (brought.plan.state, brought.shape.page_size);
     Ok(Difference { state, exact, page_size, pages, tables })
+}
+
+/// Pages that differ, or that only one of them has.
+fn differing(image: &Image, path: &Path) -> Result<u64, RestoreError> {
+    let mut pages = 0;
+    scan(image, path, |_, _| pages += 1)?;
+    Ok(pages)
 }
 
 /// The last state that both have had: at the file's position, or the nearest one before it; the

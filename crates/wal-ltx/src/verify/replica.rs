@@ -1,28 +1,33 @@
 //! A replica against the bucket, while somebody may be working on it.
 //!
-//! All pages are compared once with the restored state. Those that differ are suspects. Then the
-//! restored state is brought to where the replica is by now; the pages that this writes are
-//! suspects too; and only the suspects are compared again, until the replica stands still for as
-//! long as that takes. What differs then differs.
+//! The state at which the replica is gets restored, and all pages are compared with it once; what
+//! the replica has instead is kept. Where the replica was before the first page was read and after
+//! the last one is known. The restored state is then brought to the first of these positions,
+//! keeping what its pages were, and on, file by file, to the second one: a page is right when it
+//! is what the bucket says at one of these states. So it does not matter how fast the replica
+//! moves on. A page that is not right three times in a row differs: one that is read while it is
+//! written may look like that once.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ccm_types::Position;
+use ccm_types::{Position, Txid};
 use tokio::time::sleep;
 
+use super::scan::scan;
 use super::{VerifyError, VerifyOptions};
-use crate::codec::lock_page;
 use crate::local::{LocalError, PositionRecord, Replica, peek};
-use crate::plan::{Target, TargetError};
+use crate::plan::{Restorable, Target, TargetError, restorable};
 use crate::restore::bring::{Bringing, Brought, blocking};
-use crate::restore::image::Image;
+use crate::restore::image::{Image, Saved, Shape};
+use crate::restore::patience::Patience;
 use crate::restore::work::Work;
 use crate::restore::{Progress, RestoreError};
-use crate::store::LtxStore;
+use crate::store::{LtxInfo, LtxStore};
+
+/// Times that a page must differ.
+const ROUNDS: u32 = 3;
 
 /// Looks at a replica that is always on its way.
 const LOOKS_MAX: u32 = 200;
@@ -93,111 +98,135 @@ struct Comparison<'a, S> {
     check: bool,
 }
 
+/// Where a replica is, or between which transactions.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    position: Position,
+    to: Txid,
+}
+
 impl<S: LtxStore> Comparison<'_, S> {
     async fn run(&self, work: &mut Work) -> Result<Compared, VerifyError> {
-        let (mut image, mut brought) = self.bring(work).await?;
-        self.bringing.check(work, brought.shape, self.check).await?;
+        let mut brought = self.bring(work).await?;
+        self.bringing.check(work, brought.1.shape, self.check).await?;
+        let (mut downloaded_bytes, mut files) = (0, 0);
         let mut suspects: Option<BTreeSet<u32>> = None;
-        let mut downloaded_bytes = brought.downloaded;
-        let mut files = brought.files;
+        let mut rounds = 0;
         for _ in 0..LOOKS_MAX {
-            let before = still(&self.path).await?;
-            if before.txid != brought.shape.txid {
-                (image, brought) = self.bring(work).await?;
-                downloaded_bytes += brought.downloaded;
-                files += brought.files;
-                if let Some(suspects) = &mut suspects {
-                    suspects.extend(image.take_touched());
+            let (image, at) = brought;
+            downloaded_bytes += at.downloaded;
+            files += at.files;
+            let round = self.round(work, image).await?;
+            if let Some((position, shape, found)) = round {
+                rounds += 1;
+                suspects = Some(match suspects {
+                    Some(before) => before.intersection(&found).copied().collect(),
+                    None => found,
+                });
+                let differing = suspects.iter().flatten().copied().collect::<Vec<_>>();
+                if differing.is_empty() || rounds == ROUNDS {
+                    let Shape { page_size, pages, .. } = shape;
+                    let compared =
+                        Compared { position, page_size, pages, downloaded_bytes, files, differing };
+                    return Ok(compared);
                 }
             }
-            let differing;
-            (image, differing) = compare(image, &self.path, suspects.take()).await?;
-            let same = matches!(peek(&self.path)?, Replica::At(after) if after == before);
-            if same && before.txid == brought.shape.txid {
-                return Ok(Compared {
-                    position: before.position(),
-                    page_size: brought.shape.page_size,
-                    pages: brought.shape.pages,
-                    downloaded_bytes,
-                    files,
-                    differing: differing.into_iter().collect(),
-                });
-            }
-            suspects = Some(differing);
-            sleep(LOOK_EVERY).await;
+            brought = self.bring(work).await?;
         }
         Err(VerifyError::Moving { times: LOOKS_MAX })
     }
 
+    /// Compares all pages once; `None` when that is not possible at the moment.
+    async fn round(
+        &self,
+        work: &mut Work,
+        image: Image,
+    ) -> Result<Option<(Position, Shape, BTreeSet<u32>)>, VerifyError> {
+        let Some(first) = span(&self.path)? else { return Ok(None) };
+        let path = self.path.clone();
+        let scanned = blocking(move || {
+            let mut saved = Saved::default();
+            scan(&image, &path, |pgno, content| saved.insert(pgno, content))?;
+            Ok((image, saved))
+        });
+        let (image, saved) = scanned.await?;
+        let Some(last) = span(&self.path)? else { return Ok(None) };
+        let at = image.shape().map_or(Txid::ZERO, |shape| shape.txid);
+        drop(image);
+        let from = first.position.txid;
+        if from < at || saved.is_full() {
+            return Ok(None);
+        }
+        let Some((image, brought)) = self.step(work, from, Some(saved)).await? else {
+            return Ok(None);
+        };
+        let (mut image, shape) = (image, brought.shape);
+        let Some(mut saved) = image.take_saved().filter(|saved| !saved.is_full()) else {
+            return Ok(None);
+        };
+        loop {
+            let failed = LocalError::io("read", &self.path);
+            let left = saved.differing(&image).map_err(failed)?;
+            saved.retain(&left);
+            let at = image.shape().map_or(Txid::ZERO, |shape| shape.txid);
+            if left.is_empty() || at >= last.to {
+                return Ok(Some((first.position, shape, left.into_iter().collect())));
+            }
+            let files = self.files().await?;
+            let next = restorable(&files).into_iter().map(|state| state.txid).find(|t| *t > at);
+            let Some(next) = next else { return Ok(None) };
+            let Some((further, _)) = self.step(work, next, None).await? else { return Ok(None) };
+            image = further;
+        }
+    }
+
+    async fn files(&self) -> Result<Vec<LtxInfo>, VerifyError> {
+        let ask = async || self.bringing.store.list().await;
+        Ok(Patience::new(self.bringing.stall).insist(ask).await?)
+    }
+
+    /// Brings the image to a transaction; `None` when that one cannot be told apart any more.
+    async fn step(
+        &self,
+        work: &mut Work,
+        to: Txid,
+        saved: Option<Saved>,
+    ) -> Result<Option<(Image, Brought)>, VerifyError> {
+        match self.bringing.to(work, Target::Txid(to), saved).await {
+            Ok(brought) => Ok(Some(brought)),
+            Err(RestoreError::Target(TargetError::Within { .. })) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Restores the state at which the replica is.
     async fn bring(&self, work: &mut Work) -> Result<(Image, Brought), VerifyError> {
-        let mut last = None;
         for _ in 0..LOOKS_MAX {
             let at = still(&self.path).await?;
-            match self.bringing.to(work, Target::Txid(at.txid), true).await {
-                Ok(brought) => return Ok(brought),
-                Err(RestoreError::Target(TargetError::Beyond { tip, at: time, .. })) => {
-                    let tip = crate::plan::Restorable { txid: tip, timestamp_ms: time };
+            match self.step(work, at.txid, None).await {
+                Ok(Some(brought)) => return Ok(brought),
+                // The bucket has merged the files there: further on there is a state of both.
+                Ok(None) => sleep(LOOK_EVERY).await,
+                Err(VerifyError::Restore(RestoreError::Target(TargetError::Beyond {
+                    tip,
+                    at: timestamp_ms,
+                    ..
+                }))) => {
+                    let tip = Restorable { txid: tip, timestamp_ms };
                     return Err(VerifyError::Ahead { at: at.position(), tip });
                 }
-                // The bucket has merged the files there: further on there is a state of both.
-                Err(error @ RestoreError::Target(TargetError::Within { .. })) => {
-                    last = Some(error);
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
-            sleep(LOOK_EVERY).await;
         }
-        Err(last.map_or(VerifyError::Moving { times: LOOKS_MAX }, VerifyError::from))
+        Err(VerifyError::Moving { times: LOOKS_MAX })
     }
 }
 
-/// The pages that differ among the suspects, or among all.
-async fn compare(
-    image: Image,
-    path: &Path,
-    suspects: Option<BTreeSet<u32>>,
-) -> Result<(Image, BTreeSet<u32>), VerifyError> {
-    let path = path.to_path_buf();
-    let compared = blocking(move || {
-        let differing = differing(&image, &path, suspects)?;
-        Ok((image, differing))
-    });
-    Ok(compared.await?)
-}
-
-/// Compares pages of an image with those of another database of the same page size.
-pub(super) fn differing(
-    image: &Image,
-    path: &Path,
-    suspects: Option<BTreeSet<u32>>,
-) -> Result<BTreeSet<u32>, LocalError> {
-    let Some(shape) = image.shape() else { return Ok(BTreeSet::new()) };
-    let failed = |e| LocalError::io("read", path)(e);
-    let file = File::open(path).map_err(failed)?;
-    let pages = file.metadata().map_err(failed)?.len().div_ceil(u64::from(shape.page_size));
-    let pages = u32::try_from(pages).unwrap_or(u32::MAX);
-    let lock = lock_page(shape.page_size);
-    let mut found = BTreeSet::new();
-    let (low, high) = (pages.min(shape.pages), pages.max(shape.pages));
-    // A page that only one of them has is one that differs.
-    found.extend((low + 1..=high).filter(|pgno| *pgno != lock));
-    let mut ours = vec![0; shape.page_size as usize];
-    let mut theirs = ours.clone();
-    let mut look = |pgno: u32| -> Result<(), LocalError> {
-        let there = image.read_page(pgno, &mut ours).map_err(failed)?;
-        let at = (u64::from(pgno) - 1) * u64::from(shape.page_size);
-        let read = file.read_exact_at(&mut theirs, at);
-        if !there || read.is_err() || ours != theirs {
-            found.insert(pgno);
-        }
-        Ok(())
-    };
-    match suspects {
-        Some(suspects) => {
-            suspects.into_iter().filter(|p| *p <= low && *p != lock).try_for_each(&mut look)?;
-        }
-        None => (1..=low).filter(|pgno| *pgno != lock).try_for_each(&mut look)?,
-    }
-    Ok(found)
+/// Where the replica is now; `None` when there is none.
+fn span(path: &Path) -> Result<Option<Span>, LocalError> {
+    Ok(match peek(path)? {
+        Replica::None => None,
+        Replica::At(record) => Some(Span { position: record.position(), to: record.txid }),
+        Replica::Torn { from, to } => Some(Span { position: from.position(), to }),
+    })
 }
