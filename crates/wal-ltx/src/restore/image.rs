@@ -2,8 +2,8 @@
 //!
 //! A page that several files contain is written again with each of them. Newest file first would
 //! write it once, but every page has to be decompressed for the checksums all the same: with
-//! increments of twice the database's size that saves a third of the time, with those that
-//! compaction leaves next to nothing. In order, a restore that goes on needs no more than the
+//! increments of twice the database's size that saves a third of the time at most, and less the
+//! fewer pages are in several files. In order, a restore that goes on needs no more than the
 //! position.
 
 use std::collections::BTreeMap;
