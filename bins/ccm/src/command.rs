@@ -2,13 +2,17 @@
 
 mod daemon;
 mod demote;
+mod diverged;
 mod guard;
 mod init;
 mod join;
 mod leave;
+mod ltx;
 mod promote;
+mod restore;
 mod status;
 mod switchover;
+mod verify;
 mod version;
 
 use anyhow::Context as _;
@@ -28,6 +32,10 @@ pub(crate) fn run(cli: Cli) -> Ended {
         Command::Demote => wait_for(demote::run(shared)),
         Command::Switchover { to } => wait_for(switchover::run(shared, &to)),
         Command::Leave => wait_for(leave::run(shared)),
+        Command::Restore(restore) => wait_for(restore::run(shared, &restore)),
+        Command::Ltx(ltx) => wait_for(ltx::run(shared, &ltx)),
+        Command::Verify { no_check } => wait_for(verify::run(shared, !no_check)),
+        Command::Diverged(diverged) => wait_for(diverged::run(shared, &diverged)),
         Command::Guard { socket, unit } => guard::run(&socket, unit.as_deref()),
         Command::Version => version::run(shared),
     }

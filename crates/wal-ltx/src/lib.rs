@@ -19,3 +19,6 @@ pub mod compact;
 pub mod apply;
 pub mod follow;
 pub mod local;
+
+pub mod restore;
+pub mod verify;

@@ -3,6 +3,7 @@
 mod mem;
 mod name;
 mod nats;
+mod piece;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -12,7 +13,9 @@ use ccm_types::{Epoch, NodeId, Txid};
 
 pub use mem::MemStore;
 pub use name::{Level, LtxName, NameError};
+pub(crate) use nats::digest_text;
 pub use nats::{NatsStore, NatsStoreConfig};
+pub use piece::{Mark, Piece};
 
 /// What the store knows of one LTX file without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,6 +198,17 @@ pub trait LtxStore: Send + Sync + 'static {
         name: LtxName,
         path: &std::path::Path,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The piece of the content that begins at `from`, or at the beginning. Its digest is not
+    /// checked: whoever has read all pieces does that with [`Piece::last`]. A store that cannot
+    /// read pieces gives the whole content.
+    fn piece(
+        &self,
+        name: LtxName,
+        _from: Option<&Mark>,
+    ) -> impl Future<Output = Result<Piece, StoreError>> + Send {
+        async move { Ok(Piece::whole(self.get(name).await?)) }
+    }
 
     /// Creates the object under the fence.
     fn put(

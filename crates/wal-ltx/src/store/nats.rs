@@ -7,6 +7,7 @@ mod get;
 mod layout;
 mod list;
 mod open;
+mod piece;
 mod put;
 mod sweep;
 mod watch;
@@ -21,9 +22,10 @@ use bytes::Bytes;
 use ccm_types::{Epoch, NodeId};
 use tokio::sync::Semaphore;
 
-use super::{Body, Fence, FenceRecord, LtxInfo, LtxName, LtxStore, StoreError};
+use super::{Body, Fence, FenceRecord, LtxInfo, LtxName, LtxStore, Mark, Piece, StoreError};
 use api::Api;
 use layout::Layout;
+pub(crate) use layout::digest_text;
 use list::Listing;
 use watch::WatchSlot;
 use written::Written;
@@ -114,6 +116,10 @@ impl LtxStore for NatsStore {
 
     async fn get_to_file(&self, name: LtxName, path: &Path) -> Result<(), StoreError> {
         self.bucket.get_to_file(name, path).await
+    }
+
+    async fn piece(&self, name: LtxName, from: Option<&Mark>) -> Result<Piece, StoreError> {
+        self.bucket.piece(name, from).await
     }
 
     async fn put(

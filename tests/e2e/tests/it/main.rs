@@ -13,3 +13,4 @@ mod members;
 mod nats_outage;
 mod planned;
 mod restart_together;
+mod restore;

@@ -109,7 +109,7 @@ pub(super) struct Content {
 }
 
 /// A digest as object stores write it.
-pub(super) fn digest_text(hash: Sha256) -> String {
+pub(crate) fn digest_text(hash: Sha256) -> String {
     format!("SHA-256={}", URL_SAFE.encode(hash.finalize()))
 }
 
