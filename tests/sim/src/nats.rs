@@ -39,6 +39,7 @@ pub(crate) enum Ask {
     List,
     Get(Vec<LtxName>),
     Put { fence: Fence, object: Box<Object> },
+    Delete { fence: Fence, name: LtxName },
 }
 
 /// What the bucket answers.
@@ -75,6 +76,8 @@ struct Bucket {
     last: u64,
     fences: Vec<(Time, u64, FenceRecord)>,
     objects: Vec<(Time, Object)>,
+    /// Deleted when, stored when, what.
+    deleted: Vec<(Time, Time, Object)>,
     listing: Option<Rc<Vec<LtxInfo>>>,
 }
 
@@ -143,6 +146,7 @@ impl Nats {
             Ask::List => Said::Files { files: self.bucket.files(), last: self.bucket.last },
             Ask::Get(names) => self.bucket.get(&names),
             Ask::Put { fence, object } => self.bucket.put(now, fence, *object),
+            Ask::Delete { fence, name } => self.bucket.delete(now, fence, name),
         }
     }
 
@@ -158,6 +162,11 @@ impl Nats {
     /// How many objects there are.
     pub(crate) fn objects(&self) -> usize {
         self.bucket.objects.len()
+    }
+
+    pub(crate) fn object(&self, name: LtxName) -> Option<Object> {
+        let objects = self.bucket.objects.iter().rev();
+        objects.map(|(_, object)| object).find(|object| object.info.name == name).cloned()
     }
 
     /// What the bucket leads to with the file that ends at this transaction.
@@ -177,6 +186,9 @@ impl Nats {
             let gone = bucket.objects.iter().filter(|(at, _)| *at > to).count()
                 + bucket.fences.iter().filter(|(at, ..)| *at > to).count();
             bucket.objects.retain(|(at, _)| *at <= to);
+            let back = bucket.deleted.extract_if(.., |(gone, _, _)| *gone > to);
+            let back = back.filter(|(_, stored, _)| *stored <= to);
+            bucket.objects.extend(back.map(|(_, stored, object)| (stored, object)));
             bucket.fences.retain(|(at, ..)| *at <= to);
             bucket.last = bucket.last.saturating_sub(gone as u64);
             bucket.listing = None;
@@ -226,6 +238,17 @@ impl Bucket {
             }
         }
         Said::Got(got)
+    }
+
+    fn delete(&mut self, now: Time, fence: Fence, name: LtxName) -> Said {
+        if self.fences.last().is_none_or(|(_, token, _)| *token != fence.token) {
+            return Said::Fenced;
+        }
+        self.last += 1;
+        let gone = self.objects.extract_if(.., |(_, object)| object.info.name == name);
+        self.deleted.extend(gone.map(|(stored, object)| (now, stored, object)));
+        self.listing = None;
+        Said::Stored(Some(self.last))
     }
 
     fn put(&mut self, now: Time, fence: Fence, object: Object) -> Said {

@@ -184,6 +184,10 @@ impl Scenario {
         self.loses_lease() && self.loses_objects()
     }
 
+    pub(crate) fn sets_clocks(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::SetClock(..)))
+    }
+
     pub(crate) fn stops_clocks(&self) -> bool {
         self.faults.iter().any(|(_, fault)| fault.stops_clock())
     }

@@ -116,6 +116,7 @@ impl World {
         if let Some(replica) = disk.replica.take() {
             disk.aside.push(replica.content);
             self.say(host, || format!("the replica is set aside: {}", replica.content));
+            self.check_aside(host, replica.content);
         }
     }
 

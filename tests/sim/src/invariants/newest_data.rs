@@ -26,6 +26,15 @@ impl World {
         }
     }
 
+    /// A replica is set aside: only a bucket that has lost something goes on without one. When the
+    /// clock of a primary was set back, its earlier files may look as if they were later.
+    pub(crate) fn check_aside(&mut self, host: HostId, old: Version) {
+        if !self.scenario.loses_objects() && !self.scenario.sets_clocks() {
+            let words = format!("host {host} sets its replica aside at {old}, nothing was lost");
+            self.violated("newest_data", words);
+        }
+    }
+
     /// A data file is replaced without being set aside.
     pub(crate) fn check_overwritten(&mut self, host: HostId, old: Version, new: Version) {
         if !self.is_prefix(new, old) {

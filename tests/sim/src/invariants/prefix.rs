@@ -1,4 +1,4 @@
-//! **Survivors form a prefix** (P4, P7): every file is applied to exactly what it goes on from,
+//! **Survivors form a prefix** (P4, P7): every file is applied to what it goes on from or contains,
 //! so that a replica is always what some database was; and whoever serves has everything that a
 //! primary before was told to be in the bucket.
 //!
@@ -20,7 +20,14 @@ impl World {
         let replica = self.hosts[host].disk.replica.as_ref().map(|replica| replica.content);
         let mut at = replica;
         for object in objects {
-            let fits = object.from.is_none() || object.from == at;
+            // What was merged may begin before the replica and contain what it is.
+            let fits = match (object.from, at) {
+                (None, _) => true,
+                (Some(from), Some(at)) => {
+                    self.is_prefix(at, from) && self.is_prefix(object.to, at)
+                }
+                (Some(_), None) => false,
+            };
             if !fits && !self.scenario.loses_everything() && !self.nats.token_twice {
                 let words = format!(
                     "host {host} applies {} (from {:?}) to {at:?}",
