@@ -20,9 +20,7 @@ impl World {
         if !self.hosts[host].vip || self.scenario.loses_lease() {
             return;
         }
-        let holds = |other: &usize| {
-            self.has_address(*other) && self.counts(*other)
-        };
+        let holds = |other: &usize| self.has_address(*other) && self.counts(*other);
         let holders: Vec<HostId> = (0..self.hosts.len()).filter(holds).collect();
         if holders.len() > 1 {
             self.violated("vip", format!("the address is on hosts {holders:?}"));
