@@ -40,7 +40,7 @@ pub(crate) enum Running {
     #[default]
     Nothing,
     Following(Follow),
-    Capturing(Capture),
+    Capturing(Box<Capture>),
 }
 
 /// How far an operation is.
