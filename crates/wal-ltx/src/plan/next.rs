@@ -37,7 +37,7 @@ impl ReplicaAt {
         if same.peek().is_some() {
             return !same.any(|file| self.is_end_of(file));
         }
-        // A later epoch also merges what earlier ones have written: only level 0 tells who wrote it.
+        // A later epoch also merges what earlier ones have written: level 0 tells who wrote it.
         let written = |file: &&LtxInfo| file.name.level == Level::L0 && file.name.max < txid;
         files.iter().filter(written).any(|file| {
             let later = self.timestamp_ms.is_some_and(|mine| file.timestamp_ms > mine);

@@ -2,10 +2,10 @@
 //! its backend serves, it has the virtual IP and nobody else has, and every other node follows it
 //! closely.
 //!
-//! When NATS has lost objects, a node may keep data of an epoch that the cluster has forgotten: it is
-//! left alone and not followed with. And a bucket may be left with a hole that no replica reaches
-//! over: whoever served then would drop what lies behind it, so nobody does before an operator has
-//! decided. Every node says so.
+//! When NATS has lost objects, a node may keep data of an epoch that the cluster has forgotten: it
+//! is left alone and not followed with. And a bucket may be left with a hole that no replica
+//! reaches over: whoever served then would drop what lies behind it, so nobody does before an
+//! operator has decided. Every node says so.
 
 use ccm_role::Phase;
 

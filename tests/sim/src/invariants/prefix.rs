@@ -2,10 +2,10 @@
 //! so that a replica is always what some database was; and whoever serves has everything that a
 //! primary before was told to be in the bucket.
 //!
-//! What the bucket itself has lost is not promised; nor, when it has lost the lease as well and two
-//! primaries write to it by right, that their files are told apart; nor when it has gone back to just
-//! before the fence of a primary that still writes, and gives the next fence the same sequence; nor
-//! when a replica comes back so late that only merged files reach over its end (ADR 4).
+//! What the bucket itself has lost is not promised. Nor that histories are told apart when it has
+//! lost the lease as well and two primaries write by right; when it has gone back to just before
+//! the fence of a primary that still writes, and gives the next fence the same sequence; and when
+//! a replica comes back so late that only merged files reach over its end (ADR 4).
 
 use ccm_types::Epoch;
 use ccm_wal_ltx::store::Level;

@@ -1,9 +1,9 @@
 //! **The virtual IP is unique** (P1): never on two hosts that run, and once everything is healed
 //! on the primary and nowhere else (the latter is checked with liveness).
 //!
-//! The exceptions are those of the single writer; an address that the kernel does not take away; and
-//! one whose guard was killed, until a daemon has armed another: with both killed nobody is left
-//! who could.
+//! The exceptions are those of the single writer; an address that the kernel does not take away;
+//! and one whose guard was killed, until a daemon has armed another: with both killed nobody is
+//! left who could.
 
 use crate::scenario::HostId;
 use crate::time::S;
