@@ -57,6 +57,20 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: VipCommand,
     },
+    /// Restore the cluster's database, or an earlier state of it, into a file of its own
+    Restore(Restore),
+    /// Look at the LTX files in the bucket
+    #[command(subcommand)]
+    Ltx(Ltx),
+    /// Check this node's replica against the bucket, page by page
+    Verify {
+        /// Leave out SQLite's own check of the restored database
+        #[arg(long)]
+        no_check: bool,
+    },
+    /// Data files of this node that were set aside
+    #[command(subcommand)]
+    Diverged(Diverged),
     /// Keep the deadline of the lease for a daemon, which starts this by itself
     #[command(hide = true)]
     Guard(Guard),
@@ -92,6 +106,64 @@ pub(crate) struct Guard {
     /// The interface of the virtual IP
     #[arg(long, value_name = "IF", requires = "vip")]
     pub(crate) vip_interface: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Restore {
+    /// The file to make; nothing may be there
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// The last state that was committed at this moment or before it, RFC 3339 with a zone
+    #[arg(long, value_name = "TIME", conflicts_with = "txid")]
+    pub(crate) timestamp: Option<String>,
+    /// The state after this transaction: a number, or 16 hexadecimal digits as in file names
+    #[arg(long, value_name = "N")]
+    pub(crate) txid: Option<String>,
+    /// Say what would be restored, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Leave out SQLite's own check of the result; checksums are checked all the same
+    #[arg(long)]
+    pub(crate) no_check: bool,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Ltx {
+    /// List the files
+    List {
+        /// Of this level only: 0 to 8, 9 for snapshots
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=9))]
+        level: Option<u8>,
+    },
+    /// Show what is in a file
+    Show {
+        /// The file, as `list` names it
+        name: String,
+    },
+    /// Read files to their end and check them, and whether they fit together
+    Verify {
+        /// Only this file, as `list` names it
+        name: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Diverged {
+    /// List the files
+    List,
+    /// Show what a file has that the cluster does not have
+    Show {
+        /// The file, as `list` names it
+        name: String,
+    },
+    /// Remove a file for good
+    Drop {
+        /// The file, as `list` names it
+        name: String,
+        /// Really
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

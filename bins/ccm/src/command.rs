@@ -2,13 +2,17 @@
 
 mod daemon;
 mod demote;
+mod diverged;
 mod guard;
 mod init;
 mod join;
 mod leave;
+mod ltx;
 mod promote;
+mod restore;
 mod status;
 mod switchover;
+mod verify;
 mod version;
 mod vip;
 
@@ -31,6 +35,10 @@ pub(crate) fn run(cli: Cli) -> Ended {
         Command::Leave => wait_for(leave::run(shared)),
         Command::Vip { command } => wait_for(vip::run(shared, command)),
         Command::Guard(guard) => guard::run(&guard),
+        Command::Restore(restore) => wait_for(restore::run(shared, &restore)),
+        Command::Ltx(ltx) => wait_for(ltx::run(shared, &ltx)),
+        Command::Verify { no_check } => wait_for(verify::run(shared, !no_check)),
+        Command::Diverged(diverged) => wait_for(diverged::run(shared, &diverged)),
         Command::Version => version::run(shared),
     }
 }

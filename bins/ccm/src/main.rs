@@ -1,17 +1,20 @@
 //! ccm: parse, load the configuration, wire, print.
 
+mod bucket;
 mod cli;
 mod cluster;
 mod command;
 mod config;
 mod daemons;
 mod exit;
+mod fetching;
 mod leader;
 mod logging;
 mod moving;
 mod nodes;
 mod print;
 mod progress;
+mod table;
 mod words;
 
 use std::process::ExitCode;

@@ -13,6 +13,11 @@ const FRAMES: [char; 4] = ['|', '/', '-', '\\'];
 
 /// A bar: share, bytes, rate, time left.
 pub(crate) fn bar(done: u64, total: u64, elapsed: Duration) -> String {
+    bar_from(0, done, total, elapsed)
+}
+
+/// [`bar`] of a work of which `first` bytes were done before.
+pub(crate) fn bar_from(first: u64, done: u64, total: u64, elapsed: Duration) -> String {
     let share = |whole: u64| {
         let part = u128::from(done) * u128::from(whole);
         part.checked_div(u128::from(total)).map_or(0, |n| u64::try_from(n).unwrap_or(whole))
@@ -27,12 +32,29 @@ pub(crate) fn bar(done: u64, total: u64, elapsed: Duration) -> String {
         bytes(done),
         bytes(total)
     );
-    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    if let Some(rate) = done.saturating_mul(1000).checked_div(millis).filter(|rate| *rate > 0) {
-        let left = clock(Duration::from_secs(total.saturating_sub(done) / rate));
-        line.push_str(&format!("  {}/s  {left} left", bytes(rate)));
+    if let Some((rate, left)) = pace(first, done, total, elapsed) {
+        line.push_str(&format!("  {rate}/s  {left} left"));
     }
     line
+}
+
+/// The same without a bar, for a log.
+pub(crate) fn plain_from(first: u64, done: u64, total: u64, elapsed: Duration) -> String {
+    let percent = (u128::from(done) * 100).checked_div(u128::from(total)).unwrap_or(0);
+    let mut line = format!("  {} of {} ({percent} %)", bytes(done), bytes(total));
+    if let Some((rate, left)) = pace(first, done, total, elapsed) {
+        line.push_str(&format!(", {rate}/s, {left} left"));
+    }
+    line
+}
+
+/// Bytes in a second and the time left; `None` before anything has come.
+fn pace(first: u64, done: u64, total: u64, elapsed: Duration) -> Option<(String, String)> {
+    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let new = done.saturating_sub(first);
+    let rate = new.saturating_mul(1000).checked_div(millis).filter(|rate| *rate > 0)?;
+    let left = clock(Duration::from_secs(total.saturating_sub(done) / rate));
+    Some((bytes(rate), left))
 }
 
 /// Bytes with one decimal in the largest unit that fits.
@@ -48,6 +70,14 @@ pub(crate) fn bytes(count: u64) -> String {
     }
     let tenths = u128::from(count) * 10 / u128::from(scale);
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// Seconds with one decimal below a minute, else as a clock shows it.
+pub(crate) fn took(time: Duration) -> String {
+    if time.as_secs() >= 60 {
+        return clock(time);
+    }
+    format!("{}.{} s", time.as_secs(), time.subsec_millis() / 100)
 }
 
 /// `m:ss`, or `h:mm:ss`.
@@ -114,6 +144,15 @@ mod tests {
             bar(50 * mib, 200 * mib, Duration::from_secs(2)),
             "  [######..................]  25 %  50.0 MiB of 200.0 MiB  25.0 MiB/s  0:06 left"
         );
+        assert_eq!(
+            bar_from(40 * mib, 50 * mib, 200 * mib, Duration::from_secs(1)),
+            "  [######..................]  25 %  50.0 MiB of 200.0 MiB  10.0 MiB/s  0:15 left"
+        );
+        assert_eq!(
+            plain_from(40 * mib, 50 * mib, 200 * mib, Duration::from_secs(1)),
+            "  50.0 MiB of 200.0 MiB (25 %), 10.0 MiB/s, 0:15 left"
+        );
+        assert_eq!(plain_from(0, 0, 0, Duration::ZERO), "  0 B of 0 B (0 %)");
         let full = "#".repeat(24);
         assert_eq!(bar(7, 7, Duration::ZERO), format!("  [{full}] 100 %  7 B of 7 B"));
         assert_eq!(bar(0, 0, Duration::ZERO), format!("  [{}]   0 %  0 B of 0 B", ".".repeat(24)));
@@ -125,5 +164,7 @@ mod tests {
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(u64::MAX), "16777215.9 TiB");
         assert_eq!(clock(Duration::from_secs(3725)), "1:02:05");
+        assert_eq!(took(Duration::from_millis(4321)), "4.3 s");
+        assert_eq!(took(Duration::from_secs(61)), "1:01");
     }
 }

@@ -132,7 +132,7 @@ impl Dispatch {
             return;
         };
         match request {
-            vip::Request::Acquire => {}
+            vip::Request::Acquire { .. } => {}
             vip::Request::Release => {
                 vip.release_asked.send_replace(op);
             }

@@ -141,7 +141,9 @@ impl EventLoop {
             Operation::KillBackend { gone_by } => {
                 dispatch.to_backend(op, backend::Request::Kill(gone_by));
             }
-            Operation::AcquireVip => dispatch.to_vip(op, vip::Request::Acquire),
+            Operation::AcquireVip { until } => {
+                dispatch.to_vip(op, vip::Request::Acquire { until });
+            }
             Operation::ReleaseVip => dispatch.to_vip(op, vip::Request::Release),
             Operation::MoveFence { .. }
             | Operation::Compare

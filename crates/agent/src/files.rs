@@ -6,6 +6,7 @@ use std::time::Duration;
 use ccm_role::{Event, OpId, Operation, Outcome, Verdict};
 use ccm_types::{Epoch, NodeId, Position, Txid};
 use ccm_wal_ltx::capture::{Capture, CaptureConfig, CaptureProgress};
+use ccm_wal_ltx::compact::{CompactConfig, Compactor};
 use ccm_wal_ltx::follow::{FollowConfig, FollowProgress, Follower, catch_up, is_behind};
 use ccm_wal_ltx::local::{Local, LocalError};
 use ccm_wal_ltx::plan;
@@ -48,7 +49,8 @@ pub(crate) enum View {
 enum Running {
     Nothing,
     Following(Follower),
-    Capturing(Capture),
+    /// The compactor ends before the final flush, so that nothing is in its way.
+    Capturing(Capture, Option<Compactor>),
 }
 
 /// The lane.
@@ -59,6 +61,7 @@ pub(crate) struct Files {
     pub(crate) node: NodeId,
     pub(crate) follow: FollowConfig,
     pub(crate) capture: CaptureConfig,
+    pub(crate) compact: CompactConfig,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) view: watch::Sender<View>,
     /// Changes with every request: a catch-up whose leadership is over need not go on.
@@ -110,7 +113,7 @@ impl State {
             Operation::Flush => self.flush().await,
             Operation::AbandonCapture => self.abandon().await,
             Operation::Retire { at } => self.retire(at).await,
-            Operation::AcquireVip
+            Operation::AcquireVip { .. }
             | Operation::ReleaseVip
             | Operation::StartBackend
             | Operation::StopBackend
@@ -122,7 +125,7 @@ impl State {
 
     fn follow(&mut self) {
         match self.running {
-            Running::Following(_) | Running::Capturing(_) => return,
+            Running::Following(_) | Running::Capturing(..) => return,
             Running::Nothing => {}
         }
         let lane = &self.lane;
@@ -138,7 +141,7 @@ impl State {
                 self.lane.view.send_replace(View::Idle);
                 follower.stop().await;
             }
-            other @ (Running::Nothing | Running::Capturing(_)) => self.running = other,
+            other @ (Running::Nothing | Running::Capturing(..)) => self.running = other,
         }
     }
 
@@ -238,7 +241,8 @@ impl State {
             Ok(capture) => {
                 lane.view.send_replace(View::Capturing(capture.progress()));
                 self.watch_for_its_end(capture.progress());
-                self.running = Running::Capturing(capture);
+                let compactor = Compactor::start(lane.store.clone(), fence, lane.compact.clone());
+                self.running = Running::Capturing(capture, Some(compactor));
                 Outcome::Ok
             }
             Err(error) => outcome::of_capture(&error),
@@ -263,9 +267,12 @@ impl State {
     }
 
     async fn flush(&mut self) -> Outcome {
-        let Running::Capturing(capture) = &mut self.running else {
+        let Running::Capturing(capture, compactor) = &mut self.running else {
             return Outcome::Permanent(String::from("nothing is captured"));
         };
+        if let Some(compactor) = compactor.take() {
+            compactor.stop().await;
+        }
         match capture.flush(FLUSH_WITHIN).await {
             Ok(txid) => {
                 self.end_capture().await;
@@ -283,8 +290,11 @@ impl State {
 
     async fn end_capture(&mut self) {
         match std::mem::replace(&mut self.running, Running::Nothing) {
-            Running::Capturing(capture) => {
+            Running::Capturing(capture, compactor) => {
                 self.lane.view.send_replace(View::Idle);
+                if let Some(compactor) = compactor {
+                    compactor.stop().await;
+                }
                 capture.abandon().await;
             }
             other @ (Running::Nothing | Running::Following(_)) => self.running = other,

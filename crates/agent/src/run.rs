@@ -11,6 +11,7 @@ use ccm_role::{Adopted, Event, Machine, OpId, Status};
 use ccm_systemd_backend::{Bus, Unit};
 use ccm_types::Epoch;
 use ccm_wal_ltx::capture::CaptureConfig;
+use ccm_wal_ltx::compact::CompactConfig;
 use ccm_wal_ltx::follow::FollowConfig;
 use ccm_wal_ltx::local::{Local, Paths};
 use tokio::sync::{Notify, mpsc, watch};
@@ -318,6 +319,10 @@ impl Daemon<'_> {
             node: settings.node.clone(),
             follow: FollowConfig::new(settings.node.clone()),
             capture: capture_config(settings, &here.local),
+            compact: CompactConfig::new(
+                here.local.state_dir().to_path_buf(),
+                settings.files.retention,
+            ),
             local: here.local,
             events: events.clone(),
             view,

@@ -25,7 +25,10 @@ const LOOK_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
     /// Take it and announce it.
-    Acquire,
+    Acquire {
+        /// When the lease ends that it is asked for under.
+        until: Monotonic,
+    },
     /// Give it up; done when the kernel no longer has it.
     Release,
 }
@@ -168,11 +171,10 @@ impl Lane {
         let mut said = None;
         while let Some((op, request)) = requests.recv().await {
             let done = match request {
-                Request::Acquire => match self.acquire(op).await {
-                    Some(done) => done,
-                    None => {
-                        let words = String::from("a release has taken its place");
-                        self.tell(op, Outcome::Transient(words)).await;
+                Request::Acquire { until } => match self.acquire(op, until).await {
+                    Ok(done) => done,
+                    Err(words) => {
+                        self.tell(op, Outcome::Transient(String::from(words))).await;
                         continue;
                     }
                 },
@@ -183,14 +185,13 @@ impl Lane {
                 Err(error) if error.is_transient() => Outcome::Transient(outcome::words(error)),
                 Err(error) => Outcome::Permanent(outcome::words(error)),
             };
-            let failure = done.err().map(|error| (request, outcome::words(&error)));
-            if let Some((request, problem)) =
-                failure.as_ref().filter(|now| said.as_ref() != Some(*now))
-            {
-                let what = match request {
-                    Request::Acquire => "taken",
-                    Request::Release => "given up",
-                };
+            let what = match request {
+                Request::Acquire { .. } => "taken",
+                Request::Release => "given up",
+            };
+            let failure = done.err().map(|error| (what, outcome::words(&error)));
+            let new = failure.as_ref().filter(|failure| said.as_ref() != Some(*failure));
+            if let Some((what, problem)) = new {
                 tracing::warn!(%problem, "the virtual IP could not be {what}: trying again");
             }
             said = failure;
@@ -198,13 +199,23 @@ impl Lane {
         }
     }
 
-    /// `None` when a release has come meanwhile.
-    async fn acquire(&self, op: OpId) -> Option<Result<(), VipError>> {
+    /// `Err` when it is not wanted any more. The lease may be renewed meanwhile, so its end is
+    /// looked at again when the address is about to be added ([`VipPort::hold_until`]).
+    async fn acquire(
+        &self,
+        op: OpId,
+        until: Monotonic,
+    ) -> Result<Result<(), VipError>, &'static str> {
+        if !is_ahead(Some(until)) {
+            return Err("the lease it was asked for under has ended");
+        }
         let mut release_asked = self.release_asked.clone();
         tokio::select! {
             biased;
-            _ = release_asked.wait_for(|release| *release > op) => None,
-            done = self.port.acquire() => Some(done),
+            _ = release_asked.wait_for(|release| *release > op) => {
+                Err("a release has taken its place")
+            }
+            done = self.port.acquire() => Ok(done),
         }
     }
 

@@ -21,13 +21,15 @@ use ccm_types::{Epoch, Monotonic, NodeId, Txid};
 
 const TTL: u64 = 10_000;
 
-fn config(priority_delay: Duration) -> LeaseConfig {
+fn config(script: &str) -> LeaseConfig {
+    let after = |words| script.lines().find_map(|line| line.strip_prefix(words)).map_or(0, number);
     LeaseConfig {
         node: node("a"),
         instance: String::from("a1"),
         address: String::from("10.0.0.1"),
         timing: Timing { ttl: Duration::from_millis(TTL), heartbeat: Duration::from_secs(3) },
-        priority_delay,
+        priority_delay: Duration::from_millis(after("waits longer by ")),
+        floor: Epoch::new(after("knows of epoch ")),
     }
 }
 
@@ -137,8 +139,7 @@ fn show_change(change: &Change) -> String {
 }
 
 fn play(script: &str) -> String {
-    let delay = script.lines().find_map(|line| line.strip_prefix("waits longer by "));
-    let mut lease = Lease::new(config(Duration::from_millis(delay.map_or(0, number))));
+    let mut lease = Lease::new(config(script));
     let mut last = RequestId(0);
     let mut out = String::new();
     for line in script.lines().filter(|line| !line.starts_with(' ')) {

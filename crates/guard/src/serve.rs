@@ -317,12 +317,7 @@ impl<T: Target> Guard<T> {
                     self.under_way.drain(..).for_each(|(_, handle)| handle.abort());
                 }
             }
-            Call::DropVip => {
-                if done && let Some(vip) = self.target.vip() {
-                    tracing::info!("the lease has run out: {} is off", vip.name());
-                }
-                self.step(Input::VipDropped(done));
-            }
+            Call::DropVip => self.step(Input::VipDropped(done)),
             Call::Stop | Call::Kill => {}
         }
     }

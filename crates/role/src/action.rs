@@ -102,8 +102,11 @@ pub enum Operation {
         /// The epoch of the lease.
         epoch: Epoch,
     },
-    /// Take the virtual IP and announce it.
-    AcquireVip,
+    /// Take the virtual IP and announce it, if that is done before this moment; fails otherwise.
+    AcquireVip {
+        /// When the lease ends that it is asked for under.
+        until: Monotonic,
+    },
     /// Give the virtual IP up; done when the kernel no longer has it. Interrupts an
     /// [`Operation::AcquireVip`].
     ReleaseVip,

@@ -28,7 +28,7 @@ impl Machine {
     pub(crate) fn begin_adoption(&mut self, lease: Lease) -> State {
         self.emit(Action::AdoptLease { epoch: lease.epoch });
         self.arm(lease);
-        self.raise_vip();
+        self.raise_vip(lease);
         State::Promoting(Promoting {
             lease,
             rung: PromoteRung::Adopt,
@@ -54,7 +54,7 @@ impl Machine {
             PromoteRung::ResetBackend => Operation::StopBackend,
             PromoteRung::StartBackend => {
                 self.arm(p.lease);
-                self.raise_vip();
+                self.raise_vip(p.lease);
                 Operation::StartBackend
             }
         };

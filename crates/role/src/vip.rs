@@ -8,7 +8,7 @@ use ccm_types::Monotonic;
 use crate::action::Operation;
 use crate::event::{Event, Outcome};
 use crate::machine::Machine;
-use crate::state::{DemoteRung, FallRung, State, Wait};
+use crate::state::{DemoteRung, FallRung, Lease, State, Wait};
 
 /// How a problem begins that a later success ends.
 const NOT_TAKEN: &str = "the virtual IP could not be taken";
@@ -38,14 +38,17 @@ impl Vip {
 }
 
 impl Machine {
-    /// Takes the address, unless that is done or under way.
-    pub(crate) fn raise_vip(&mut self) {
+    /// Takes the address under this lease, unless that is done or under way.
+    pub(crate) fn raise_vip(&mut self, lease: Lease) {
         match self.vip {
-            Vip::Off | Vip::Dropping(_) if self.config.vip => {
-                self.vip = Vip::Raising(Wait::Op(self.run(Operation::AcquireVip)));
-            }
+            Vip::Off | Vip::Dropping(_) if self.config.vip => self.take_vip(lease),
             Vip::Off | Vip::Dropping(_) | Vip::Raising(_) | Vip::On => {}
         }
+    }
+
+    fn take_vip(&mut self, lease: Lease) {
+        let acquire = Operation::AcquireVip { until: lease.valid_until };
+        self.vip = Vip::Raising(Wait::Op(self.run(acquire)));
     }
 
     /// Gives the address up, if it may be here.
@@ -94,7 +97,9 @@ impl Machine {
                 }
             }
             (Event::Tick, Vip::Raising(Wait::Until(at))) if now >= at => {
-                self.vip = Vip::Raising(Wait::Op(self.run(Operation::AcquireVip)));
+                if let Some(lease) = self.state.lease() {
+                    self.take_vip(lease);
+                }
             }
             (Event::Tick, Vip::Dropping(Wait::Until(at))) if now >= at => self.clear_vip(),
             (_, Vip::Off | Vip::On | Vip::Raising(_) | Vip::Dropping(_)) => {}

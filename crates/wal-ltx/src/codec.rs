@@ -7,10 +7,12 @@ mod checksum;
 mod decoder;
 mod encoder;
 mod header;
+mod merge;
 
 pub use decoder::LtxDecoder;
 pub use encoder::LtxEncoder;
 pub use header::{HEADER_LEN, LtxHeader};
+pub use merge::{MergeError, merge};
 
 /// The byte of the database file whose page carries SQLite's locks.
 const LOCK_BYTE: u32 = 0x4000_0000;

@@ -55,10 +55,12 @@
 //!
 //! All calls block: run them where blocking is allowed. They take turns.
 
-mod disk;
+mod aside;
+pub(crate) mod disk;
 mod error;
 mod moves;
 mod owner;
+mod peek;
 mod place;
 mod records;
 mod retire;
@@ -71,12 +73,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ccm_types::{Epoch, Position, Txid};
 
+pub use aside::diverged;
 pub use error::LocalError;
 pub use place::Placed;
 pub use records::Stamp;
 pub use retire::Diverged;
 
 pub(crate) use disk::{sync_dir, write_record};
+pub(crate) use peek::peek;
 pub(crate) use records::{Intent, PositionRecord, Replica};
 
 use crate::plan::{DataSummary, Present, WalEnd};

@@ -1,20 +1,28 @@
 //! What to fetch, whose data is the newest, what becomes of a file: decisions over lists of LTX
 //! files and what is known of the files of a node, without I/O.
 
+mod audit;
 mod behind;
 mod compare;
+mod history;
+mod levels;
 mod next;
 mod placing;
 mod resume;
+mod retention;
 mod settle;
 
 use ccm_types::{Epoch, Position, Txid};
 
+pub use audit::{Finding, Severity, audit};
 pub use behind::{ends_before, last_of};
 pub use compare::{DataSummary, Refusal, Verdict, compare};
+pub use history::{Restorable, RestorePlan, Target, TargetError, plan_to, resolve, restorable};
+pub use levels::{Compaction, Schedule, due};
 pub use next::{Next, ReplicaAt, ReplicaState, Stuck, batch, next, oldest_missing_ms, tip};
 pub use placing::{Placing, Present, placing};
 pub use resume::{Resume, WalStart, resume};
+pub use retention::{Retention, expired};
 pub use settle::{Settle, WalEnd, ends_at, settle};
 
 use crate::store::{Level, LtxInfo, LtxName};
@@ -82,12 +90,17 @@ pub fn restore_plan(
         plan.push(base);
         at = base.max;
     }
-    let increment = |at: Txid| {
-        names()
-            .filter(|n| n.level != Level::SNAPSHOT && n.min <= at.next() && n.max > at)
-            .max_by_key(reach)
-    };
-    while let Some(next) = increment(at) {
+    let mut increments: Vec<LtxName> =
+        names().filter(|n| n.level != Level::SNAPSHOT && n.max > at).collect();
+    increments.sort_by_key(|n| n.min);
+    let mut increments = increments.into_iter().peekable();
+    // Of those that begin early enough, the one that goes furthest: each is looked at once.
+    let mut best: Option<LtxName> = None;
+    loop {
+        while let Some(name) = increments.next_if(|n| n.min <= at.next()) {
+            best = best.into_iter().chain([name]).max_by_key(reach);
+        }
+        let Some(next) = best.filter(|n| n.max > at) else { break };
         plan.push(next);
         at = next.max;
     }

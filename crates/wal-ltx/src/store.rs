@@ -3,6 +3,7 @@
 mod mem;
 mod name;
 mod nats;
+mod piece;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -12,7 +13,9 @@ use ccm_types::{Epoch, NodeId, Txid};
 
 pub use mem::MemStore;
 pub use name::{Level, LtxName, NameError};
+pub(crate) use nats::digest_text;
 pub use nats::{NatsStore, NatsStoreConfig};
+pub use piece::{Mark, Piece};
 
 /// What the store knows of one LTX file without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,6 +199,17 @@ pub trait LtxStore: Send + Sync + 'static {
         path: &std::path::Path,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// The piece of the content that begins at `from`, or at the beginning. Its digest is not
+    /// checked: whoever has read all pieces does that with [`Piece::last`]. A store that cannot
+    /// read pieces gives the whole content.
+    fn piece(
+        &self,
+        name: LtxName,
+        _from: Option<&Mark>,
+    ) -> impl Future<Output = Result<Piece, StoreError>> + Send {
+        async move { Ok(Piece::whole(self.get(name).await?)) }
+    }
+
     /// Creates the object under the fence.
     fn put(
         &self,
@@ -211,6 +225,15 @@ pub trait LtxStore: Send + Sync + 'static {
         fence: Fence,
         name: LtxName,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes what interrupted writes and deletions have left, which is no object; returns how
+    /// much that was. More may be left: call again until nothing is.
+    ///
+    /// Whatever else writes under this fence at the same time must do so through this store or a
+    /// clone of it, and no deletion may be under way.
+    fn sweep(&self, _fence: Fence) -> impl Future<Output = Result<usize, StoreError>> + Send {
+        async { Ok(0) }
+    }
 
     /// How often the store was seen to have lost what it had acknowledged.
     fn losses(&self) -> u64 {

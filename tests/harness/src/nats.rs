@@ -1,6 +1,6 @@
 //! One real nats-server with JetStream, on a port of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -75,6 +75,22 @@ impl NatsServer {
         self.launch(i32::from(self.port));
     }
 
+    /// Keeps a copy of everything that is stored, for [`NatsServer::go_back`]. Restarts the server.
+    pub fn keep(&mut self) {
+        self.kill();
+        copy_dir(&self.dir.path().join("store"), &self.dir.path().join("kept"));
+        self.launch(i32::from(self.port));
+    }
+
+    /// Loses everything that was stored since [`NatsServer::keep`]. Restarts the server.
+    pub fn go_back(&mut self) {
+        self.kill();
+        let (store, kept) = (self.dir.path().join("store"), self.dir.path().join("kept"));
+        std::fs::remove_dir_all(&store).unwrap();
+        copy_dir(&kept, &store);
+        self.launch(i32::from(self.port));
+    }
+
     /// Asks the server's JSON API, for example on `$JS.API.STREAM.INFO.<stream>`.
     #[must_use]
     pub fn request(&self, subject: &str, body: &serde_json::Value) -> serde_json::Value {
@@ -102,6 +118,19 @@ impl NatsServer {
         wait::until(START_WITHIN, "nats-server to listen", || {
             std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
         });
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 

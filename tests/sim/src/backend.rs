@@ -12,7 +12,7 @@ use ccm_types::{Epoch, Monotonic};
 use crate::daemon::{START_TIMEOUT, STOP_TIMEOUT, armed};
 use crate::mutant::Mutant;
 use crate::scenario::HostId;
-use crate::time::{MS, S, Time};
+use crate::time::{MS, S, Time, micros};
 use crate::world::{What, World};
 
 /// From daemon to guard and back.
@@ -80,6 +80,8 @@ pub(crate) struct BackendLane {
     asked: u64,
     /// The deadline that the guard is to keep.
     wanted: Option<Armed>,
+    /// The guard is gone, and another is not there yet.
+    guard_gone: bool,
     /// The backend's end is news.
     pub(crate) serving: bool,
 }
@@ -105,7 +107,10 @@ impl World {
     fn ask_guard(&mut self, host: HostId, request: Request) -> u64 {
         let id = self.number();
         let run = self.run_of(host);
-        let life = self.hosts[host].life;
+        let life = self.hosts[host].guard_life;
+        if self.hosts[host].daemon.as_ref().is_some_and(|daemon| daemon.lane.guard_gone) {
+            return id;
+        }
         let caller = Caller { connection: run, id };
         let input = Box::new(Input::Asked { caller, request });
         self.after(SOCKET, What::Guard { host, life, input });
@@ -113,7 +118,7 @@ impl World {
     }
 
     /// A request for the lane. A stop interrupts a start, a kill also a stop.
-    pub(crate) fn to_lane(&mut self, host: HostId, op: OpId, operation: Operation) {
+    pub(crate) fn ask_lane(&mut self, host: HostId, op: OpId, operation: Operation) {
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
         let lane = &mut daemon.lane;
         let interrupts = match (&lane.busy, &operation) {
@@ -131,7 +136,7 @@ impl World {
     fn pump_lane(&mut self, host: HostId) {
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
         let lane = &mut daemon.lane;
-        if lane.busy.is_some() {
+        if lane.busy.is_some() || lane.guard_gone {
             return;
         }
         let Some((op, operation)) = lane.queue.pop_front() else { return };
@@ -147,7 +152,17 @@ impl World {
                 lane.serving = false;
                 (Request::Kill { gone_by: *gone_by }, Stage::Ending)
             }
-            _ => {
+            Operation::StopBackend
+            | Operation::MoveFence { .. }
+            | Operation::Compare
+            | Operation::CatchUp
+            | Operation::Place { .. }
+            | Operation::StartCapture { .. }
+            | Operation::AcquireVip { .. }
+            | Operation::ReleaseVip
+            | Operation::Flush
+            | Operation::AbandonCapture
+            | Operation::Retire { .. } => {
                 lane.serving = false;
                 let grace_ms = u64::try_from(STOP_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
                 (Request::Stop { grace_ms }, Stage::Ending)
@@ -160,8 +175,8 @@ impl World {
         }
     }
 
-    pub(crate) fn from_guard(&mut self, host: HostId, id: u64, reply: &Reply) {
-        let deadline = self.now + START_TIMEOUT.as_micros() as Time;
+    pub(crate) fn guard_answers(&mut self, host: HostId, id: u64, reply: &Reply) {
+        let deadline = self.now + micros(START_TIMEOUT);
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
         let (run, lane) = (daemon.run, &mut daemon.lane);
         if lane.asked != id {
@@ -242,9 +257,47 @@ impl World {
         self.after(UNHEALTHY_AFTER, What::Probe { host, run, life });
     }
 
+    /// The guard is killed. The kernel ends the backend with it, the address stays.
+    pub(crate) fn guard_dies(&mut self, host: HostId) {
+        let it = &mut self.hosts[host];
+        if !it.power || it.frozen {
+            return;
+        }
+        it.backend.end();
+        it.vip_unguarded = it.vip;
+        self.new_guard(host);
+        self.say(host, || String::from("the guard dies, and the backend with it"));
+        self.check_serving(host);
+        let delay = self.random.between(20, 400) * MS;
+        if let Some(daemon) = &mut self.hosts[host].daemon {
+            daemon.lane.guard_gone = true;
+            let run = daemon.run;
+            self.after(delay, What::GuardBack { host, run });
+        }
+    }
+
+    /// A daemon has started another guard.
+    pub(crate) fn guard_back(&mut self, host: HostId) {
+        let Some(daemon) = &mut self.hosts[host].daemon else { return };
+        let (run, lane) = (daemon.run, &mut daemon.lane);
+        lane.guard_gone = false;
+        let (serving, wanted) = (lane.serving, lane.wanted.clone());
+        if serving {
+            let event = Event::BackendExited { why: String::from("its guard has ended") };
+            self.after(SOCKET, What::Tell { host, run, event });
+        }
+        if let Some(armed) = wanted {
+            self.ask_guard(host, Request::Arm { armed });
+        }
+        self.lane_done(host, transient("the guard has ended"));
+    }
+
     /// The guard takes an input.
     pub(crate) fn guard(&mut self, host: HostId, input: Input) {
         let now = self.local(host);
+        if let Input::Asked { request: Request::Arm { .. }, .. } = &input {
+            self.hosts[host].vip_unguarded = false;
+        }
         let effects = self.hosts[host].guard.step(now, input);
         for effect in effects {
             self.guard_effect(host, effect);
@@ -253,7 +306,7 @@ impl World {
         let it = &mut self.hosts[host];
         it.guard_tick = number;
         if let Some(at) = it.guard.next_deadline() {
-            let (at, life) = (it.clock.real(at), it.life);
+            let (at, life) = (it.clock.real(at), it.guard_life);
             self.at(at.max(self.now + 1), What::GuardTick { host, life, number });
         }
     }
@@ -264,7 +317,7 @@ impl World {
         }
         let idle = self.hosts[host].daemon.as_ref().is_none_or(|daemon| daemon.paused);
         if self.mutant == Some(Mutant::NoGuard) && idle {
-            let life = self.hosts[host].life;
+            let life = self.hosts[host].guard_life;
             self.after(S, What::GuardTick { host, life, number });
             return;
         }
@@ -272,7 +325,7 @@ impl World {
     }
 
     fn guard_effect(&mut self, host: HostId, effect: Effect) {
-        let life = self.hosts[host].life;
+        let life = self.hosts[host].guard_life;
         match effect {
             Effect::Start { caller, .. } => {
                 self.start_backend(host);
@@ -376,7 +429,10 @@ impl World {
     pub(crate) fn gone(&mut self, host: HostId) {
         let it = &mut self.hosts[host];
         let captured = it.daemon.as_ref().is_some_and(|daemon| daemon.files.is_capturing());
-        if it.backend.closing && !captured && let Some(data) = &mut it.disk.data {
+        if it.backend.closing
+            && !captured
+            && let Some(data) = &mut it.disk.data
+        {
             // The last connection that closes leaves no WAL.
             data.close();
         }
@@ -399,7 +455,10 @@ impl World {
         let next = self.random.between(100, 1500) * MS;
         let full = it.disk.full_until > self.now;
         let healthy = !it.backend.hangs && !it.backend.closing;
-        if healthy && !full && let Some(data) = &mut it.disk.data {
+        if healthy
+            && !full
+            && let Some(data) = &mut it.disk.data
+        {
             let version = self.versions.commit(data.content(), self.now);
             data.commit(version, self.scenario.full_sync, &mut self.random);
             self.say(host, || format!("the backend commits {version}"));

@@ -8,6 +8,7 @@ use ccm_wal_ltx::codec::LtxHeader;
 use ccm_wal_ltx::plan::WalStart;
 use ccm_wal_ltx::store::{Level, LtxInfo, LtxName};
 
+use crate::compact::Compact;
 use crate::content::Version;
 use crate::disk::{Data, Wal};
 use crate::files::Running;
@@ -55,6 +56,7 @@ pub(crate) struct Capture {
     pub(crate) ended: bool,
     /// What was known of losses when it last looked.
     pub(crate) losses: u64,
+    pub(crate) compact: Compact,
     /// In a broken variant: whatever is committed from now on is not read.
     deaf: bool,
 }
@@ -80,6 +82,7 @@ impl Capture {
             snapshot_call: 0,
             ended: false,
             losses: 0,
+            compact: Compact::default(),
             deaf: false,
         }
     }
@@ -213,6 +216,7 @@ impl World {
         let Some(object) = &mut capture.flying else {
             self.tidy_wal(host);
             self.take_snapshot(host);
+            self.compact(host);
             self.capture_flushed(host);
             return;
         };
@@ -271,6 +275,9 @@ impl World {
 
     /// An answer for the capture.
     pub(crate) fn capture_said(&mut self, host: HostId, call: u64, said: &Said) {
+        if self.compact_said(host, call, said) {
+            return;
+        }
         let run = self.run_of(host);
         let losses = self.lane_of(host).map_or(0, |lane| lane.losses);
         let now = self.local(host);
@@ -308,7 +315,12 @@ impl World {
                 let event = Event::CaptureEnded { fenced: false, why };
                 self.after(MS, What::Tell { host, run, event });
             }
-            _ => {
+            Said::Moved(_)
+            | Said::Standing(_)
+            | Said::Files { .. }
+            | Said::Got(_)
+            | Said::NotFound
+            | Said::Nothing => {
                 let (pause, number) = (capture.pause, capture.id);
                 capture.pause = (pause * 2).min(PAUSE_MAX);
                 capture.looking = true;

@@ -49,8 +49,8 @@ pub(crate) struct Daemon {
     role_tick: u64,
     pub(crate) files: FilesLane,
     pub(crate) lane: BackendLane,
-    /// Work on the virtual IP that is under way, and whether it is to be there afterwards.
-    vip: Option<(OpId, bool)>,
+    /// Work on the virtual IP that is under way; taking it only before a moment.
+    vip: Option<(OpId, Option<Monotonic>)>,
     /// Requests to hand over that have not been answered.
     pub(crate) handovers: Vec<(CommandId, HostId, Run)>,
     /// Until when the broken variants believe that they hold the lease.
@@ -116,9 +116,8 @@ impl World {
     /// Reaches NATS, or tries again.
     pub(crate) fn join(&mut self, host: HostId) {
         let link = &self.hosts[host].link;
-        let reached = self.nats.is_up(self.now)
-            && link.mute_until <= self.now
-            && link.deaf_until <= self.now;
+        let reached =
+            self.nats.is_up(self.now) && link.mute_until <= self.now && link.deaf_until <= self.now;
         let run = self.run_of(host);
         if !reached {
             self.after(JOIN_EVERY, What::Join { host, run });
@@ -224,8 +223,8 @@ impl World {
             Action::ArmGuard { epoch, valid_until } => self.arm(host, epoch, valid_until),
             Action::DisarmGuard => self.disarm(host),
             Action::Run { op, operation } => self.run(host, op, operation),
-            Action::Follow => self.to_files(host, crate::files::Request::Follow),
-            Action::StopFollowing => self.to_files(host, crate::files::Request::StopFollowing),
+            Action::Follow => self.ask_files(host, crate::files::Request::Follow),
+            Action::StopFollowing => self.ask_files(host, crate::files::Request::StopFollowing),
             Action::AskHandover { leader } => self.send_handover(host, leader),
             Action::Answer { id, result } => self.answer(host, id, result),
             Action::Announce { .. } => {}
@@ -245,11 +244,11 @@ impl World {
     fn run(&mut self, host: HostId, op: OpId, operation: Operation) {
         self.check_serial(host, op, &operation);
         match operation {
-            Operation::AcquireVip => self.change_vip(host, op, true),
-            Operation::ReleaseVip => self.change_vip(host, op, false),
-            Operation::StartBackend
-            | Operation::StopBackend
-            | Operation::KillBackend { .. } => self.to_lane(host, op, operation),
+            Operation::AcquireVip { until } => self.change_vip(host, op, Some(until)),
+            Operation::ReleaseVip => self.change_vip(host, op, None),
+            Operation::StartBackend | Operation::StopBackend | Operation::KillBackend { .. } => {
+                self.ask_lane(host, op, operation)
+            }
             Operation::MoveFence { .. }
             | Operation::Compare
             | Operation::CatchUp
@@ -258,7 +257,7 @@ impl World {
             | Operation::Flush
             | Operation::AbandonCapture
             | Operation::Retire { .. } => {
-                self.to_files(host, crate::files::Request::Run(op, operation));
+                self.ask_files(host, crate::files::Request::Run(op, operation));
             }
         }
     }
@@ -271,8 +270,8 @@ impl World {
         self.after(10, What::Tell { host, run, event });
     }
 
-    fn change_vip(&mut self, host: HostId, op: OpId, up: bool) {
-        let interrupted = self.hosts[host].daemon.as_mut().and_then(|d| d.vip.replace((op, up)));
+    fn change_vip(&mut self, host: HostId, op: OpId, until: Option<Monotonic>) {
+        let interrupted = self.hosts[host].daemon.as_mut().and_then(|d| d.vip.replace((op, until)));
         if let Some((old, _)) = interrupted {
             let why = String::from("something else was asked for");
             self.done(host, old, ccm_role::Outcome::Transient(why));
@@ -283,8 +282,15 @@ impl World {
     }
 
     pub(crate) fn vip_changed(&mut self, host: HostId, op: OpId) {
+        let now = self.local(host);
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
-        let Some((_, up)) = daemon.vip.take_if(|(asked, _)| *asked == op) else { return };
+        let Some((_, until)) = daemon.vip.take_if(|(asked, _)| *asked == op) else { return };
+        let up = until.is_some();
+        if until.is_some_and(|until| until <= now) {
+            let why = String::from("the lease that it was asked for under is over");
+            self.done(host, op, ccm_role::Outcome::Transient(why));
+            return;
+        }
         if self.hosts[host].vip_fails_until > self.now {
             let why = String::from("no answer from the kernel");
             self.done(host, op, ccm_role::Outcome::Transient(why));
@@ -292,7 +298,7 @@ impl World {
         }
         if !up && self.mutant == Some(Mutant::LateVip) && self.hosts[host].vip {
             // Said to be gone, and goes later.
-            let life = self.hosts[host].life;
+            let life = self.hosts[host].guard_life;
             self.after(12 * S, What::VipDropped { host, life });
         } else {
             self.set_vip(host, up);
@@ -303,6 +309,7 @@ impl World {
     pub(crate) fn set_vip(&mut self, host: HostId, up: bool) {
         if self.hosts[host].vip != up {
             self.hosts[host].vip = up;
+            self.hosts[host].vip_unguarded &= up;
             self.say(host, || format!("virtual IP {}", if up { "taken" } else { "gone" }));
             self.check_serving(host);
         }
@@ -359,7 +366,9 @@ impl World {
         if let Some((_, until)) = daemon.belief {
             at = at.min(until);
         }
-        if let Some((.., until)) = daemon.writing.filter(|_| self.mutant == Some(Mutant::HopefulRenewal)) {
+        if let Some((.., until)) =
+            daemon.writing.filter(|_| self.mutant == Some(Mutant::HopefulRenewal))
+        {
             at = at.min(until - MOMENT);
         }
         let (at, run) = (it.clock.real(at), daemon.run);
@@ -423,7 +432,9 @@ impl World {
                 }
                 // Not before the time that it believes in.
                 Change::Lost(ccm_election::LossReason::Expired) if daemon.belief.is_some() => {}
-                other => out.push(other),
+                change @ (Change::Lost(_) | Change::Released | Change::Leader(_)) => {
+                    out.push(change);
+                }
             }
         }
         if daemon.belief.is_some_and(|(_, until)| until <= now) {

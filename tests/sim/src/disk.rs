@@ -82,8 +82,7 @@ impl Data {
             }
             None => {
                 let start = WalStart { salt1: random.salt(), salt2 };
-                self.wal =
-                    Some(Wal { start, frames: vec![version], synced: 0, copied: false });
+                self.wal = Some(Wal { start, frames: vec![version], synced: 0, copied: false });
             }
         }
         if let Some(wal) = self.wal.as_mut().filter(|_| full_sync) {

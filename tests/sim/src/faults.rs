@@ -46,6 +46,7 @@ impl World {
             Fault::FullDisk(host, _) => self.hosts[host].disk.full_until = until,
             Fault::BackendDies(host) => self.backend_dies(host),
             Fault::BackendHangs(host) => self.backend_hangs(host),
+            Fault::GuardDies(host) => self.guard_dies(host),
             Fault::BackendStays(host, _) => self.hosts[host].backend.stays_until = until,
             Fault::BackendBroken(host, _) => self.hosts[host].backend.broken_until = until,
             Fault::VipFails(host, _) => self.hosts[host].vip_fails_until = until,

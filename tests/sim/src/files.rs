@@ -40,7 +40,7 @@ pub(crate) enum Running {
     #[default]
     Nothing,
     Following(Follow),
-    Capturing(Capture),
+    Capturing(Box<Capture>),
 }
 
 /// How far an operation is.
@@ -116,12 +116,11 @@ impl World {
         self.hosts[host].daemon.as_mut().map(|daemon| &mut daemon.files)
     }
 
-    pub(crate) fn to_files(&mut self, host: HostId, request: Request) {
+    pub(crate) fn ask_files(&mut self, host: HostId, request: Request) {
         let Some(lane) = self.lane_of(host) else { return };
         lane.queue.push_back(request);
         let writing = matches!(&lane.busy, Some(Busy { stage: Stage::CatchApply(..), .. }));
-        let catching =
-            matches!(&lane.busy, Some(Busy { operation: Some(Operation::CatchUp), .. }));
+        let catching = matches!(&lane.busy, Some(Busy { operation: Some(Operation::CatchUp), .. }));
         if catching && !writing {
             let why = String::from("the catch-up was interrupted");
             self.files_done(host, Outcome::Transient(why));
@@ -239,7 +238,7 @@ impl World {
                 self.end_capture(host);
                 self.files_done(host, Outcome::Ok);
             }
-            Operation::AcquireVip
+            Operation::AcquireVip { .. }
             | Operation::ReleaseVip
             | Operation::StartBackend
             | Operation::StopBackend
@@ -369,7 +368,13 @@ impl World {
                 lane.seen = Some((*sequence, now));
                 Some(said)
             }
-            _ => Some(said),
+            Said::Standing(_)
+            | Said::Got(_)
+            | Said::Stored(None)
+            | Said::Fenced
+            | Said::Exists
+            | Said::NotFound
+            | Said::Nothing => Some(said),
         }
     }
 
@@ -383,7 +388,13 @@ impl World {
                 Outcome::Ok
             }
             Said::Fenced => Outcome::Fenced,
-            _ => nothing(),
+            Said::Standing(_)
+            | Said::Files { .. }
+            | Said::Got(_)
+            | Said::Stored(_)
+            | Said::Exists
+            | Said::NotFound
+            | Said::Nothing => nothing(),
         };
         self.files_done(host, outcome);
     }

@@ -33,8 +33,12 @@ pub(crate) struct Host {
     put_off: Vec<What>,
     pub(crate) guard: Core,
     pub(crate) guard_tick: u64,
+    /// Which guard it is.
+    pub(crate) guard_life: u64,
     pub(crate) backend: Backend,
     pub(crate) vip: bool,
+    /// The guard of the address was killed, and no daemon has armed another yet.
+    pub(crate) vip_unguarded: bool,
     pub(crate) vip_fails_until: Time,
     pub(crate) daemon: Option<Daemon>,
     /// How many daemons there have been.
@@ -82,8 +86,10 @@ impl Host {
             thawed_at: None,
             put_off: Vec::new(),
             guard_tick: 0,
+            guard_life: 0,
             backend: Backend::default(),
             vip: false,
+            vip_unguarded: false,
             vip_fails_until: 0,
             daemon: None,
             runs: 0,
@@ -105,7 +111,7 @@ impl World {
                 let host = &self.hosts[host];
                 !(host.life == life && host.frozen)
             }
-            Process::Backend(host, _) => !self.hosts[host].frozen,
+            Process::Guard(host, _) | Process::Backend(host, _) => !self.hosts[host].frozen,
             Process::Daemon(host, run) => {
                 let host = &self.hosts[host];
                 let paused = host.daemon.as_ref().is_some_and(|d| d.run == run && d.paused);
@@ -119,6 +125,9 @@ impl World {
         match what.process() {
             Process::World => true,
             Process::Host(host, life) => self.hosts[host].power && self.hosts[host].life == life,
+            Process::Guard(host, life) => {
+                self.hosts[host].power && self.hosts[host].guard_life == life
+            }
             Process::Backend(host, life) => {
                 self.hosts[host].backend.alive && self.hosts[host].backend.life == life
             }
@@ -138,10 +147,20 @@ impl World {
                     Some(_) | None => host.put_off.push(what),
                 }
             }
-            Process::Host(host, _) | Process::Backend(host, _) => {
+            Process::Host(host, _) | Process::Guard(host, _) | Process::Backend(host, _) => {
                 self.hosts[host].put_off.push(what);
             }
         }
+    }
+
+    /// Another guard, which knows of nothing.
+    pub(crate) fn new_guard(&mut self, host: HostId) {
+        let life = self.number();
+        let now = self.local(host);
+        let it = &mut self.hosts[host];
+        it.guard = guard(now);
+        it.guard_tick = 0;
+        it.guard_life = life;
     }
 
     pub(crate) fn power_cut(&mut self, host: HostId, time: Time) {
@@ -174,8 +193,7 @@ impl World {
         }
         it.power = true;
         it.clock.restart(self.now);
-        it.guard = guard(it.clock.local(self.now));
-        it.guard_tick = 0;
+        self.new_guard(host);
         self.say(host, || String::from("has power"));
         let boot = self.random.between(100, 2000) * MS;
         self.after(boot, What::StartDaemon { host, life });

@@ -31,6 +31,7 @@ mod host;
 
 mod backend;
 mod capture;
+mod compact;
 mod daemon;
 mod files;
 mod follow;

@@ -167,10 +167,13 @@ fn report(scenario: &Scenario, arguments: &Arguments) -> Result<()> {
     let path = std::env::temp_dir().join(format!("ccm-sim-{}.txt", scenario.seed));
     std::fs::write(&path, smaller.to_string())
         .with_context(|| format!("could not write {}", path.display()))?;
-    println!("\nseed {}, shrunk from {} faults to {}", scenario.seed, scenario.faults.len(), smaller.faults.len());
-    println!("see it again:     cargo xtask sim --replay {}", path.display());
+    let (before, after) = (scenario.faults.len(), smaller.faults.len());
     let nodes = arguments.nodes.map_or(String::new(), |nodes| format!(" --nodes {nodes}"));
+    println!("\nseed {}, shrunk from {before} faults to {after}", scenario.seed);
+    println!("see it again:     cargo xtask sim --replay {}", path.display());
     println!("as it was found:  cargo xtask sim --seed {}{nodes}", scenario.seed);
-    println!("keep it:          move it to tests/sim/regressions and say in its first line what it is about");
+    println!(
+        "keep it:          move it to tests/sim/regressions, say in its first line what it is"
+    );
     Ok(())
 }

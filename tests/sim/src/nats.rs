@@ -2,6 +2,7 @@
 //!
 //! Both keep their history, so that they can go back in time and answer with what was.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use ccm_election::{LeaseRecord, ReadOutcome, Revision, WriteOutcome};
@@ -38,6 +39,7 @@ pub(crate) enum Ask {
     List,
     Get(Vec<LtxName>),
     Put { fence: Fence, object: Box<Object> },
+    Delete { fence: Fence, name: LtxName },
 }
 
 /// What the bucket answers.
@@ -45,7 +47,10 @@ pub(crate) enum Ask {
 pub(crate) enum Said {
     Moved(Fence),
     Standing(Option<FenceRecord>),
-    Files { files: Rc<Vec<LtxInfo>>, last: u64 },
+    Files {
+        files: Rc<Vec<LtxInfo>>,
+        last: u64,
+    },
     Got(Vec<Object>),
     /// The sequence of the write; `None` when it was there already.
     Stored(Option<u64>),
@@ -71,6 +76,8 @@ struct Bucket {
     last: u64,
     fences: Vec<(Time, u64, FenceRecord)>,
     objects: Vec<(Time, Object)>,
+    /// Deleted when, stored when, what.
+    deleted: Vec<(Time, Time, Object)>,
     listing: Option<Rc<Vec<LtxInfo>>>,
 }
 
@@ -79,6 +86,10 @@ struct Bucket {
 pub(crate) struct Nats {
     key: Key,
     bucket: Bucket,
+    /// Every token that a fence was ever given.
+    tokens: BTreeSet<u64>,
+    /// A bucket that had gone back has given one twice: it cannot tell two primaries apart.
+    pub(crate) token_twice: bool,
     /// No leader before this moment.
     pub(crate) down_until: Time,
     /// Reads of the lease give what was there so long ago …
@@ -122,13 +133,20 @@ impl Nats {
 
     pub(crate) fn ask(&mut self, now: Time, ask: Ask) -> Said {
         match ask {
-            Ask::MoveFence { epoch, node } => self.bucket.move_fence(now, epoch, node),
+            Ask::MoveFence { epoch, node } => {
+                let said = self.bucket.move_fence(now, epoch, node);
+                if let Said::Moved(fence) = &said {
+                    self.token_twice |= !self.tokens.insert(fence.token);
+                }
+                said
+            }
             Ask::Fence => {
                 Said::Standing(self.bucket.fences.last().map(|(_, _, fence)| fence.clone()))
             }
             Ask::List => Said::Files { files: self.bucket.files(), last: self.bucket.last },
             Ask::Get(names) => self.bucket.get(&names),
             Ask::Put { fence, object } => self.bucket.put(now, fence, *object),
+            Ask::Delete { fence, name } => self.bucket.delete(now, fence, name),
         }
     }
 
@@ -144,6 +162,11 @@ impl Nats {
     /// How many objects there are.
     pub(crate) fn objects(&self) -> usize {
         self.bucket.objects.len()
+    }
+
+    pub(crate) fn object(&self, name: LtxName) -> Option<Object> {
+        let objects = self.bucket.objects.iter().rev();
+        objects.map(|(_, object)| object).find(|object| object.info.name == name).cloned()
     }
 
     /// What the bucket leads to with the file that ends at this transaction.
@@ -163,6 +186,9 @@ impl Nats {
             let gone = bucket.objects.iter().filter(|(at, _)| *at > to).count()
                 + bucket.fences.iter().filter(|(at, ..)| *at > to).count();
             bucket.objects.retain(|(at, _)| *at <= to);
+            let back = bucket.deleted.extract_if(.., |(gone, _, _)| *gone > to);
+            let back = back.filter(|(_, stored, _)| *stored <= to);
+            bucket.objects.extend(back.map(|(_, stored, object)| (stored, object)));
             bucket.fences.retain(|(at, ..)| *at <= to);
             bucket.last = bucket.last.saturating_sub(gone as u64);
             bucket.listing = None;
@@ -212,6 +238,17 @@ impl Bucket {
             }
         }
         Said::Got(got)
+    }
+
+    fn delete(&mut self, now: Time, fence: Fence, name: LtxName) -> Said {
+        if self.fences.last().is_none_or(|(_, token, _)| *token != fence.token) {
+            return Said::Fenced;
+        }
+        self.last += 1;
+        let gone = self.objects.extract_if(.., |(_, object)| object.info.name == name);
+        self.deleted.extend(gone.map(|(stored, object)| (now, stored, object)));
+        self.listing = None;
+        Said::Stored(Some(self.last))
     }
 
     fn put(&mut self, now: Time, fence: Fence, object: Object) -> Said {

@@ -89,6 +89,8 @@ pub enum Fault {
     BackendDies(HostId),
     /// The backend does not answer any more.
     BackendHangs(HostId),
+    /// `kill -9` of the guard: the kernel ends the backend with it.
+    GuardDies(HostId),
     /// The backend does not end when asked, for this time.
     BackendStays(HostId, Time),
     /// The backend does not start, for this time.
@@ -139,6 +141,7 @@ impl Fault {
             | Self::Empty { .. }
             | Self::BackendDies(_)
             | Self::BackendHangs(_)
+            | Self::GuardDies(_)
             | Self::SetClock(..)
             | Self::Demote(..)
             | Self::Promote(_) => 0,
@@ -181,6 +184,10 @@ impl Scenario {
         self.loses_lease() && self.loses_objects()
     }
 
+    pub(crate) fn sets_clocks(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::SetClock(..)))
+    }
+
     pub(crate) fn stops_clocks(&self) -> bool {
         self.faults.iter().any(|(_, fault)| fault.stops_clock())
     }
@@ -206,6 +213,7 @@ impl Fault {
             | Self::FullDisk(host, _)
             | Self::BackendDies(host)
             | Self::BackendHangs(host)
+            | Self::GuardDies(host)
             | Self::BackendStays(host, _)
             | Self::BackendBroken(host, _)
             | Self::VipFails(host, _)

@@ -43,7 +43,8 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
         out.push(smaller);
     }
     let named = scenario.faults.iter().flat_map(|(_, fault)| fault.named()).flatten().max();
-    if scenario.nodes > 2 && named.is_none_or(|host| host + 1 < scenario.hosts()) && !scenario.twin {
+    if scenario.nodes > 2 && named.is_none_or(|host| host + 1 < scenario.hosts()) && !scenario.twin
+    {
         out.push(Scenario { nodes: scenario.nodes - 1, ..scenario.clone() });
     }
     if scenario.twin && named.is_none_or(|host| host + 1 < scenario.hosts()) {

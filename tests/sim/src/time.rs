@@ -1,5 +1,7 @@
 //! Time: the true one, in microseconds, and what the clock of a host makes of it.
 
+use std::time::Duration;
+
 use ccm_types::Monotonic;
 
 /// True time since the beginning of a run, in microseconds. Nobody in the world knows it.
@@ -10,6 +12,11 @@ pub(crate) const MS: Time = 1000;
 
 /// A second.
 pub(crate) const S: Time = 1_000_000;
+
+/// A duration in true time.
+pub(crate) fn micros(duration: Duration) -> Time {
+    Time::try_from(duration.as_micros()).unwrap_or(Time::MAX)
+}
 
 /// `CLOCK_BOOTTIME` of one host: its own offset, its own rate; it may be stopped (a virtual
 /// machine that is paused), never set.

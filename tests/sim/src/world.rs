@@ -81,6 +81,8 @@ pub(crate) enum What {
 
     /// The guard hears of something.
     Guard { host: HostId, life: u64, input: Box<GuardInput> },
+    /// A daemon has a guard again.
+    GuardBack { host: HostId, run: Run },
     /// The guard may have something to do.
     GuardTick { host: HostId, life: u64, number: u64 },
     /// The kernel has taken the virtual IP away for the guard.
@@ -99,6 +101,8 @@ pub(crate) enum Process {
     World,
     /// A host, whose power has not been cut since.
     Host(HostId, u64),
+    /// Its guard of this life.
+    Guard(HostId, u64),
     /// Its backend of this life.
     Backend(HostId, u64),
     /// Its daemon of this run.
@@ -122,14 +126,13 @@ impl What {
             | Self::WriteLease { .. }
             | Self::Ask { .. }
             | Self::Handover { .. } => Process::World,
-            Self::StartDaemon { host, life }
-            | Self::Guard { host, life, .. }
+            Self::StartDaemon { host, life } => Process::Host(host, life),
+            Self::Guard { host, life, .. }
             | Self::GuardTick { host, life, .. }
-            | Self::VipDropped { host, life } => Process::Host(host, life),
-            Self::Commit { host, life } | Self::Gone { host, life } => {
-                Process::Backend(host, life)
-            }
+            | Self::VipDropped { host, life } => Process::Guard(host, life),
+            Self::Commit { host, life } | Self::Gone { host, life } => Process::Backend(host, life),
             Self::Join { host, run }
+            | Self::GuardBack { host, run }
             | Self::Lease { host, run, .. }
             | Self::LeaseTick { host, run, .. }
             | Self::Tell { host, run, .. }
@@ -283,8 +286,9 @@ impl World {
             What::Vip { host, op, .. } => self.vip_changed(host, op),
             What::Starting { host, op, .. } => self.starting(host, op),
             What::Probe { host, life, .. } => self.probe(host, life),
-            What::FromGuard { host, id, reply, .. } => self.from_guard(host, id, &reply),
+            What::FromGuard { host, id, reply, .. } => self.guard_answers(host, id, &reply),
             What::Guard { host, input, .. } => self.guard(host, *input),
+            What::GuardBack { host, .. } => self.guard_back(host),
             What::GuardTick { host, number, .. } => self.guard_tick(host, number),
             What::VipDropped { host, .. } => self.vip_dropped(host),
             What::Commit { host, .. } => self.commit(host),

@@ -1,7 +1,5 @@
 //! What was once found: each file says in its first line what it is about, and must hold.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use ccm_sim::{Scenario, run};
 
 #[test]

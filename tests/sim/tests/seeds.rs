@@ -1,8 +1,6 @@
 //! The same seed gives the same run, and some seeds for every build; `cargo xtask sim` runs fresh
 //! ones.
 
-#![expect(clippy::panic, reason = "a test fails by panicking")]
-
 use ccm_sim::{Scenario, run};
 
 #[test]

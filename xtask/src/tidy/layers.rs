@@ -24,7 +24,10 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("demo-backend", &[]),
     ("ccm-harness", &[]),
     ("ccm-e2e", &["ccm-harness"]),
-    ("ccm-sim", &["ccm-agent", "ccm-election", "ccm-guard", "ccm-role", "ccm-types", "ccm-wal-ltx"]),
+    (
+        "ccm-sim",
+        &["ccm-agent", "ccm-election", "ccm-guard", "ccm-role", "ccm-types", "ccm-wal-ltx"],
+    ),
     ("xtask", &["ccm-harness", "ccm-role"]),
 ];
 /// The libraries of the product.

@@ -52,6 +52,12 @@ fn guarded(config: VipConfig) -> GuardedVip {
     };
     GuardedVip::new(name, move || {
         let released = ccm_vip::release_now(&config).map_err(anyhow::Error::from);
-        released.map(drop).map_err(|error| format!("{error:#}"))
+        let released = released.map_err(|error| format!("{error:#}"))?;
+        // It is looked for again and again.
+        if released.removed > 0 {
+            let (vip, interface) = (config.address(), config.interface());
+            tracing::warn!(%vip, interface, "the lease has run out: the virtual IP is off");
+        }
+        Ok(())
     })
 }

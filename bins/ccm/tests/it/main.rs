@@ -4,8 +4,12 @@
 
 mod bucket;
 mod daemon;
+mod diverged;
 mod init;
 mod join;
+mod ltx;
 mod moves;
 mod node;
+mod restore;
 mod status;
+mod verify;

@@ -27,7 +27,7 @@ pub(crate) fn config(name: &str, timing: Timing) -> ElectionConfig {
         address: String::from("192.0.2.1"),
         timing,
         priority: 100,
-        floor: ccm_types::Epoch::NONE,
+        floor: Epoch::NONE,
     }
 }
 

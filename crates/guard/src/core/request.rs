@@ -64,6 +64,7 @@ impl Core {
         }
         self.armed = None;
         self.expired = false;
+        self.vip.renew();
         Reply::Done
     }
 

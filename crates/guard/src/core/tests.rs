@@ -267,7 +267,10 @@ fn the_virtual_ip_goes_with_the_lease_until_it_is_gone() {
         1050 tick => look @1100
         1060 gone => event(the lease of epoch 1 ran out) @1100
         1100 vip-left => drop-vip @1200
-        1150 vip-gone =>  @11150",
+        1150 vip-gone =>  @1650
+        1650 tick => drop-vip @2150
+        1651 vip-gone =>  @2151
+        1700 disarm => 3:done @11150",
     );
 }
 
@@ -287,7 +290,7 @@ fn a_guard_does_not_quit_before_the_virtual_ip_is_gone() {
         "0 arm 1 1000 => 1:done @1000
         1000 tick => drop-vip @1100
         1010 quit => 2:Stopping @1100
-        1020 vip-gone =>  @11020
-        1030 quit => 3:done quit @11020",
+        1020 vip-gone =>  @1520
+        1030 quit => 3:done quit @1520",
     );
 }

@@ -6,6 +6,9 @@ use ccm_types::Monotonic;
 
 use super::Effect;
 
+/// Between two looks whether it has come back.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Between two tries to take it away.
 const TRY_EVERY: Duration = Duration::from_millis(100);
 
@@ -18,6 +21,9 @@ pub(super) enum Vip {
     Free,
     /// The lease has run out; the next try.
     Going(Monotonic),
+    /// It was gone after the end of the lease; the next look. A daemon that was stopped while it
+    /// took the address would go on with it.
+    Watched(Monotonic),
 }
 
 impl Vip {
@@ -29,47 +35,49 @@ impl Vip {
     pub(super) fn expire(&mut self, now: Monotonic) {
         *self = match *self {
             Self::None => Self::None,
-            Self::Free | Self::Going(_) => Self::Going(now),
+            Self::Free | Self::Going(_) | Self::Watched(_) => Self::Going(now),
         };
     }
 
-    /// A new lease is armed.
+    /// A new lease is armed, or a daemon says that there is none.
     pub(super) fn renew(&mut self) {
         *self = match *self {
             Self::None => Self::None,
-            Self::Free | Self::Going(_) => Self::Free,
+            Self::Free | Self::Going(_) | Self::Watched(_) => Self::Free,
         };
     }
 
     /// A try, if one is due.
     pub(super) fn press(&mut self, now: Monotonic, out: &mut Vec<Effect>) {
-        if let Self::Going(at) = self
-            && *at <= now
-        {
-            *at = now + TRY_EVERY;
-            out.push(Effect::DropVip);
-        }
+        let again = match *self {
+            Self::Going(at) if at <= now => Self::Going(now + TRY_EVERY),
+            Self::Watched(at) if at <= now => Self::Watched(now + LOOK_EVERY),
+            Self::None | Self::Free | Self::Going(_) | Self::Watched(_) => return,
+        };
+        *self = again;
+        out.push(Effect::DropVip);
     }
 
     pub(super) fn dropped(&mut self, now: Monotonic, gone: bool) {
         *self = match *self {
-            Self::Going(_) if gone => Self::Free,
-            Self::Going(at) => Self::Going(at.max(now)),
+            Self::Going(_) | Self::Watched(_) if gone => Self::Watched(now + LOOK_EVERY),
+            Self::Going(at) | Self::Watched(at) => Self::Going(at.max(now).min(now + TRY_EVERY)),
             Self::None => Self::None,
             Self::Free => Self::Free,
         };
     }
 
+    /// Whether it has not been seen to be gone.
     pub(super) fn is_going(self) -> bool {
         match self {
             Self::Going(_) => true,
-            Self::None | Self::Free => false,
+            Self::None | Self::Free | Self::Watched(_) => false,
         }
     }
 
     pub(super) fn next_deadline(self) -> Option<Monotonic> {
         match self {
-            Self::Going(at) => Some(at),
+            Self::Going(at) | Self::Watched(at) => Some(at),
             Self::None | Self::Free => None,
         }
     }

@@ -72,6 +72,15 @@ pub(crate) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Option<T>,
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
 
+/// Replaces a JSON record in one step; a power loss may leave the old one, or none.
+pub(crate) fn replace_record<T: Serialize>(path: &Path, record: &T) -> Result<(), LocalError> {
+    let damaged = |source| LocalError::Record { path: path.to_path_buf(), source };
+    let bytes = serde_json::to_vec(record).map_err(damaged)?;
+    let temporary = with_suffix(path, ".tmp");
+    fs::write(&temporary, bytes).map_err(LocalError::io("write", &temporary))?;
+    rename(&temporary, path)
+}
+
 /// Replaces a JSON record in one step; durable when it returns.
 pub(crate) fn write_record<T: Serialize>(path: &Path, record: &T) -> Result<(), LocalError> {
     let damaged = |source| LocalError::Record { path: path.to_path_buf(), source };

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ccm_types::{Epoch, Position, Txid};
 
@@ -121,18 +121,7 @@ impl Local {
     /// # Errors
     /// [`LocalError::Io`].
     pub fn diverged(&self) -> Result<Vec<Diverged>, LocalError> {
-        let dir = disk::parent(&self.paths.data);
-        let failed = |e| LocalError::io("list", dir)(e);
-        let mut found = Vec::new();
-        for entry in fs::read_dir(dir).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            let Some((epoch, txid)) = self.position_in_name(&path) else { continue };
-            let wal = disk::len(&disk::with_suffix(&path, "-wal"))?;
-            let bytes = disk::len(&path)?.unwrap_or(0) + wal.unwrap_or(0);
-            found.push(Diverged { path, epoch, txid, bytes });
-        }
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(found)
+        beside(&self.paths.data)
     }
 
     /// Puts the finished rebuild in the place of the replica; the caller has the turn.
@@ -144,20 +133,6 @@ impl Local {
         steps.push(moves::write(&self.record("position.json"), record)?);
         steps.push(self.sync());
         self.perform(&steps)
-    }
-
-    fn position_in_name(&self, path: &std::path::Path) -> Option<(Epoch, Option<Txid>)> {
-        let data = self.paths.data.file_name()?.to_str()?;
-        let name = path.file_name()?.to_str()?;
-        let rest = name.strip_prefix(data)?.strip_prefix(INFIX)?;
-        let (epoch, rest) = rest.split_once("-t")?;
-        let (txid, n) = rest.split_once('-')?;
-        n.parse::<u32>().ok()?;
-        let txid = match txid {
-            "unknown" => None,
-            txid => Some(Txid::new(txid.parse().ok()?)),
-        };
-        Some((Epoch::new(epoch.parse().ok()?), txid))
     }
 
     /// A name that neither a database nor anything beside one has.
@@ -180,4 +155,34 @@ impl Local {
         let why = "too many files set aside at one position lie beside it: move them away";
         Err(LocalError::BadPath { path: self.paths.data.clone(), why })
     }
+}
+
+/// The files set aside beside a data file.
+pub(super) fn beside(data: &Path) -> Result<Vec<Diverged>, LocalError> {
+    let dir = disk::parent(data);
+    let failed = |e| LocalError::io("list", dir)(e);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let Some((epoch, txid)) = position_in_name(data, &path) else { continue };
+        let wal = disk::len(&disk::with_suffix(&path, "-wal"))?;
+        let bytes = disk::len(&path)?.unwrap_or(0) + wal.unwrap_or(0);
+        found.push(Diverged { path, epoch, txid, bytes });
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+fn position_in_name(data: &Path, path: &Path) -> Option<(Epoch, Option<Txid>)> {
+    let data = data.file_name()?.to_str()?;
+    let name = path.file_name()?.to_str()?;
+    let rest = name.strip_prefix(data)?.strip_prefix(INFIX)?;
+    let (epoch, rest) = rest.split_once("-t")?;
+    let (txid, n) = rest.split_once('-')?;
+    n.parse::<u32>().ok()?;
+    let txid = match txid {
+        "unknown" => None,
+        txid => Some(Txid::new(txid.parse().ok()?)),
+    };
+    Some((Epoch::new(epoch.parse().ok()?), txid))
 }

@@ -131,7 +131,8 @@ fn a_swap_interrupted_anywhere_sets_the_old_data_aside_with_its_wal() {
         |node, local| {
             let placed = local.place(Verdict::Swap, Epoch::new(4)).unwrap();
             assert_eq!(placed.set_aside, None, "it was complete after the replay");
-            let stamp = Some(Stamp { epoch: Epoch::new(4), clean_txid: None });
+            assert_eq!(placed.position.unwrap().txid, Txid::new(9), "nobody has written yet");
+            let stamp = Some(Stamp { epoch: Epoch::new(4), clean_txid: Some(Txid::new(9)) });
             let expected = DataFile::Database { page_size: 4096, wal_mode: true, stamp };
             assert_eq!(local.data().unwrap(), expected);
             assert_eq!(local.replica_position().unwrap(), None);
@@ -146,6 +147,38 @@ fn a_swap_interrupted_anywhere_sets_the_old_data_aside_with_its_wal() {
         },
     );
     assert!(steps > 10, "{steps}");
+}
+
+#[test]
+fn data_that_is_opened_for_writes_is_clean_no_more() {
+    let node = Node::new();
+    drop(node.open());
+    node.replica();
+    let local = node.open();
+    local.place(Verdict::Swap, Epoch::new(4)).unwrap();
+    local.open_for_writes(Epoch::new(4)).unwrap();
+    let DataFile::Database { stamp: Some(stamp), .. } = local.data().unwrap() else {
+        panic!("the data file is there and stamped");
+    };
+    assert_eq!((stamp.epoch, stamp.clean_txid), (Epoch::new(4), None));
+    assert_eq!(local.highest_epoch().unwrap(), Epoch::new(4));
+}
+
+#[test]
+fn a_replica_set_aside_anywhere_keeps_its_content_under_its_position() {
+    at_every_step(
+        |node| node.replica(),
+        |local| local.set_replica_aside().map(|_| ()),
+        |node, local| {
+            assert_eq!(local.set_replica_aside().unwrap(), None, "there is none any more");
+            assert!(!node.path("replica.db").exists());
+            let diverged = local.diverged().unwrap();
+            assert_eq!(diverged.len(), 1);
+            let at = (diverged[0].epoch, diverged[0].txid);
+            assert_eq!(at, (Epoch::new(3), Some(Txid::new(9))));
+            assert_eq!(rows(&diverged[0].path), ["new"]);
+        },
+    );
 }
 
 #[test]

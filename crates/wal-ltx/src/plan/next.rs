@@ -3,7 +3,7 @@
 use ccm_types::{Position, Txid};
 
 use super::{PlanError, restore_plan};
-use crate::store::{LtxInfo, LtxName};
+use crate::store::{Level, LtxInfo, LtxName};
 
 /// Where a replica is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +29,21 @@ impl ReplicaAt {
     }
 
     /// Whether the bucket has gone on without the replica: it has another transaction under the
-    /// same number, or ends earlier and was written later.
+    /// same number, or, where none of its files ends there, an earlier one that was written later:
+    /// in a later epoch, or at a later time in the same one. The clocks of two primaries differ.
     fn is_forked_from(self, files: &[LtxInfo]) -> bool {
         let txid = self.position.txid;
-        if tip(files) < txid {
-            return files.iter().any(|file| {
-                file.epoch > Some(self.position.epoch)
-                    || self.timestamp_ms.is_some_and(|mine| file.timestamp_ms > mine)
-            });
-        }
         let mut same = files.iter().filter(|file| file.name.max == txid).peekable();
-        same.peek().is_some() && !same.any(|file| self.is_end_of(file))
+        if same.peek().is_some() {
+            return !same.any(|file| self.is_end_of(file));
+        }
+        // A later epoch also merges what earlier ones have written: level 0 tells who wrote it.
+        let written = |file: &&LtxInfo| file.name.level == Level::L0 && file.name.max < txid;
+        files.iter().filter(written).any(|file| {
+            let later = self.timestamp_ms.is_some_and(|mine| file.timestamp_ms > mine);
+            let (epoch, mine) = (file.epoch, Some(self.position.epoch));
+            epoch > mine || (epoch == mine && later)
+        })
     }
 }
 
@@ -168,7 +172,6 @@ mod tests {
     use ccm_types::Epoch;
 
     use super::*;
-    use crate::store::Level;
 
     fn name(level: u8, min: u64, max: u64) -> LtxName {
         LtxName { level: Level::new(level).unwrap(), min: Txid::new(min), max: Txid::new(max) }
@@ -243,7 +246,7 @@ mod tests {
             (at(2, 5, None), false),
             (at(1, 6, None), true),
             (at(2, 6, Some(600)), false),
-            // Nothing ends there: nothing can be said.
+            // Nothing ends there, and nothing before it.
             (at(1, 3, Some(1)), false),
             // The bucket ends earlier: in a later epoch, later, or not.
             (at(1, 9, Some(900)), true),
@@ -251,6 +254,8 @@ mod tests {
             (at(2, 9, Some(900)), false),
             (at(2, 9, None), false),
         ];
+        let merged = [info(1, 1, 4, 3, 400), info(1, 5, 8, 3, 800)];
+        assert!(!at(1, 6, Some(600)).is_forked_from(&merged), "merged by a later epoch");
         for (replica, forked) in cases {
             assert_eq!(replica.is_forked_from(&files), forked, "{replica:?}");
             let aside = next(&files, ReplicaState::At(replica)) == Next::SetAside(replica);

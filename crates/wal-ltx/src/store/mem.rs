@@ -8,9 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ccm_types::{Epoch, NodeId};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
-use super::{Body, Fence, FenceRecord, LtxInfo, LtxName, LtxStore, StoreError};
+use super::{
+    Body, Fence, FenceRecord, LtxInfo, LtxName, LtxStore, Mark, Piece, StoreError, digest_text,
+};
+
+/// Bytes in a piece.
+const PIECE_LEN: usize = 64 * 1024;
 
 /// Clones share their content; each clone has its own view of what [`LtxStore::changed`] has
 /// told.
@@ -111,6 +117,18 @@ impl LtxStore for MemStore {
         };
         let refuse = |source| StoreError::File { path: path.to_path_buf(), source };
         write.await.map_err(refuse)
+    }
+
+    async fn piece(&self, name: LtxName, from: Option<&Mark>) -> Result<Piece, StoreError> {
+        let content = self.get(name).await?;
+        let digest = digest_text(Sha256::new_with_prefix(&content));
+        let mark = from.filter(|mark| mark.content == digest).cloned();
+        let mark = mark.unwrap_or_else(|| Mark::begin(&digest));
+        let begin = usize::try_from(mark.offset).unwrap_or(usize::MAX).min(content.len());
+        let end = content.len().min(begin + PIECE_LEN);
+        let next = Mark { offset: end as u64, ..mark.clone() };
+        let last = (end == content.len()).then_some(digest);
+        Ok(Piece { offset: mark.offset, chunks: vec![content.slice(begin..end)], next, last })
     }
 
     async fn put(

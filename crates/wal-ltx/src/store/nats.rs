@@ -7,10 +7,13 @@ mod get;
 mod layout;
 mod list;
 mod open;
+mod piece;
 mod put;
+mod sweep;
 mod watch;
 mod written;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,9 +22,10 @@ use bytes::Bytes;
 use ccm_types::{Epoch, NodeId};
 use tokio::sync::Semaphore;
 
-use super::{Body, Fence, FenceRecord, LtxInfo, LtxName, LtxStore, StoreError};
+use super::{Body, Fence, FenceRecord, LtxInfo, LtxName, LtxStore, Mark, Piece, StoreError};
 use api::Api;
 use layout::Layout;
+pub(crate) use layout::digest_text;
 use list::Listing;
 use watch::WatchSlot;
 use written::Written;
@@ -63,9 +67,13 @@ struct Bucket {
     never_expires: bool,
     /// One guarded publish at a time.
     guarded: Semaphore,
+    /// One of them at most waits or is under way for something that nobody waits for.
+    background: Semaphore,
     /// The stream sequence of the last write of this node.
     written: Written,
     listing: Mutex<Option<Arc<Listing>>>,
+    /// Ids of chunks whose object may still come to be.
+    uploading: Mutex<BTreeSet<String>>,
 }
 
 impl NatsStore {
@@ -110,6 +118,10 @@ impl LtxStore for NatsStore {
         self.bucket.get_to_file(name, path).await
     }
 
+    async fn piece(&self, name: LtxName, from: Option<&Mark>) -> Result<Piece, StoreError> {
+        self.bucket.piece(name, from).await
+    }
+
     async fn put(
         &self,
         fence: Fence,
@@ -122,6 +134,10 @@ impl LtxStore for NatsStore {
 
     async fn delete(&self, fence: Fence, name: LtxName) -> Result<(), StoreError> {
         self.bucket.delete(fence, name).await
+    }
+
+    async fn sweep(&self, fence: Fence) -> Result<usize, StoreError> {
+        self.bucket.sweep(fence).await
     }
 
     fn losses(&self) -> u64 {

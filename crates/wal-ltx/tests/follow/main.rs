@@ -5,5 +5,6 @@
 mod apply;
 mod catch_up;
 mod follower;
+mod lost;
 mod settle;
 mod source;

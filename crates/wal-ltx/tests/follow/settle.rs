@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use ccm_types::{Epoch, Txid};
 use ccm_wal_ltx::codec::{LtxEncoder, LtxHeader};
+use ccm_wal_ltx::compact::{CompactConfig, pass};
 use ccm_wal_ltx::follow::{FollowConfig, FollowPhase, FollowProgress, Follower, catch_up};
 use ccm_wal_ltx::local::DataFile;
 use ccm_wal_ltx::plan::{Verdict, compare};
-use ccm_wal_ltx::store::LtxStore;
+use ccm_wal_ltx::store::{Level, LtxStore};
 use rusqlite::Connection;
 
-use crate::source::{Bucket, Passive, Source, name, node};
+use crate::source::{Bucket, Passive, Source, name, node, timestamp};
 
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -83,7 +84,7 @@ async fn follow(
     passive: &Passive,
     look: impl FnMut(&FollowProgress) -> bool,
 ) -> FollowProgress {
-    let config = FollowConfig::new(node("former"));
+    let config = FollowConfig::new(node("primary"));
     let follower = Follower::start(bucket.store.clone(), Arc::clone(&passive.local), config);
     let mut progress = follower.progress();
     let seen = match tokio::time::timeout(WITHIN, progress.wait_for(look)).await {
@@ -118,6 +119,36 @@ async fn data_that_ends_where_the_bucket_of_its_epoch_ends_becomes_the_replica()
 }
 
 #[tokio::test]
+async fn data_of_an_epoch_that_was_compacted_long_ago_becomes_the_replica_all_the_same() {
+    let mut bucket = Bucket::new().await;
+    let passive = former_primary(&bucket, false).await;
+    bucket.take_over(2, "other").await;
+    let commit = std::fs::metadata(passive.path("data.db")).unwrap().len() / 4096;
+    for txid in [3, 4, 5] {
+        let (min, commit) = (Txid::new(txid), u32::try_from(commit).unwrap());
+        let header = LtxHeader { min, max: min, commit, timestamp_ms: timestamp(txid), ..LTX };
+        let nothing = LtxEncoder::new(Vec::new(), header).unwrap().finish().unwrap();
+        bucket.put_bytes(name(0, txid, txid), nothing).await;
+    }
+    let spool = passive.path("spool");
+    std::fs::create_dir(&spool).unwrap();
+    let config = CompactConfig {
+        settle: Duration::ZERO,
+        ..CompactConfig::new(spool, Duration::from_secs(24 * 3600))
+    };
+    pass(&bucket.store, bucket.fence, &config, timestamp(10_000)).await.unwrap();
+    let files = bucket.store.list().await.unwrap();
+    let left: Vec<u64> =
+        files.iter().filter(|f| f.name.level == Level::L0).map(|f| f.name.max.get()).collect();
+    assert_eq!(left, [2, 5]);
+
+    let seen = follow(&bucket, &passive, following).await;
+    assert_eq!(seen.position.unwrap().txid, Txid::new(5));
+    assert!(passive.local.diverged().unwrap().is_empty());
+    assert_eq!(rows(&passive.path("replica.db")), ["shipped"]);
+}
+
+#[tokio::test]
 async fn data_with_writes_that_were_not_shipped_is_set_aside_with_its_position() {
     let mut bucket = Bucket::new().await;
     let passive = former_primary(&bucket, true).await;
@@ -141,7 +172,7 @@ async fn data_set_aside_by_a_promotion_has_the_position_that_the_bucket_knows() 
     let mut source = Source::new(4096, 62);
     (0..3).for_each(|_| source.commit_random());
     bucket.put(&source, 9, 1, 4).await;
-    bucket.take_over(3, "former").await;
+    bucket.take_over(3, "primary").await;
     let files = bucket.store.list().await.unwrap();
     let data = passive.local.summary().unwrap();
     let verdict = compare(data, &files).unwrap();
@@ -174,7 +205,7 @@ async fn data_that_may_be_the_newest_is_left_alone_and_nothing_is_followed() {
 async fn a_fence_that_this_node_moved_itself_does_not_make_its_data_outdated() {
     let mut bucket = Bucket::new().await;
     let passive = former_primary(&bucket, true).await;
-    bucket.take_over(2, "former").await;
+    bucket.take_over(2, "primary").await;
     follow(&bucket, &passive, |p| p.phase == FollowPhase::Waiting).await;
     assert!(passive.path("data.db").exists());
     // Unless somebody has written under a later epoch meanwhile.
@@ -182,7 +213,7 @@ async fn a_fence_that_this_node_moved_itself_does_not_make_its_data_outdated() {
     let mut source = Source::new(4096, 60);
     (0..3).for_each(|_| source.commit_random());
     bucket.put(&source, 9, 1, 3).await;
-    bucket.take_over(4, "former").await;
+    bucket.take_over(4, "primary").await;
     follow(&bucket, &passive, following).await;
     assert!(!passive.path("data.db").exists());
     assert_eq!(passive.local.diverged().unwrap().len(), 1);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod compaction;
 mod daemon_restart;
 mod guard;
 mod host_loss;
@@ -12,4 +13,5 @@ mod members;
 mod nats_outage;
 mod planned;
 mod restart_together;
+mod restore;
 mod virtual_ip;

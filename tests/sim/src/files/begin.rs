@@ -99,7 +99,7 @@ impl World {
         capture.id = self.number();
         self.say(host, || format!("captures from {tip}: {resume:?}"));
         if let Some(lane) = self.lane_of(host) {
-            lane.running = Running::Capturing(capture);
+            lane.running = Running::Capturing(Box::new(capture));
         }
         self.files_done(host, Outcome::Ok);
         self.wake_capture(host);

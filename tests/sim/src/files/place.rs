@@ -100,7 +100,8 @@ impl World {
         };
         disk.stamp = None;
         let old = disk.replica.take().map(|replica| replica.content);
-        disk.replica = Some(Replica { content: data.content(), at, timestamp_ms: None, torn: None });
+        disk.replica =
+            Some(Replica { content: data.content(), at, timestamp_ms: None, torn: None });
         self.say(host, || format!("the data file is the replica at {at}: {}", data.content()));
         self.check_retired(host, at, data.content());
         if let Some(old) = old {
@@ -115,6 +116,7 @@ impl World {
         if let Some(replica) = disk.replica.take() {
             disk.aside.push(replica.content);
             self.say(host, || format!("the replica is set aside: {}", replica.content));
+            self.check_aside(host, replica.content);
         }
     }
 
@@ -135,18 +137,14 @@ impl World {
         let busy = daemon.files.busy.take();
         let following = std::mem::take(&mut daemon.files.running);
         let written_down = self.random.one_in(2);
-        if let Some(Busy { stage: Stage::Move, operation: Some(operation), .. }) = busy
-            && written_down
-        {
-            match operation {
-                Operation::Place { verdict, epoch } => {
-                    self.place(host, verdict, epoch);
-                }
-                Operation::Retire { at } => {
-                    self.retire(host, at);
-                }
-                _ => {}
-            }
+        let operation = match busy {
+            Some(Busy { stage: Stage::Move, operation, .. }) if written_down => operation,
+            Some(_) | None => None,
+        };
+        if let Some(Operation::Place { verdict, epoch }) = operation {
+            self.place(host, verdict, epoch);
+        } else if let Some(Operation::Retire { at }) = operation {
+            self.retire(host, at);
         }
         if let Running::Following(follow) = following
             && written_down

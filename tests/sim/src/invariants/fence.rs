@@ -14,7 +14,9 @@ impl World {
     pub(crate) fn before_ask(&self, ask: &Ask) -> Option<(Epoch, usize)> {
         match ask {
             Ask::Put { fence, .. } => Some((fence.epoch, self.nats.objects())),
-            Ask::MoveFence { .. } | Ask::Fence | Ask::List | Ask::Get(_) => None,
+            Ask::Delete { .. } | Ask::MoveFence { .. } | Ask::Fence | Ask::List | Ask::Get(_) => {
+                None
+            }
         }
     }
 

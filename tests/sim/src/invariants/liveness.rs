@@ -2,8 +2,10 @@
 //! its backend serves, it has the virtual IP and nobody else has, and every other node follows it
 //! closely.
 //!
-//! When NATS has lost the lease and the objects, a node may keep data of an epoch that the cluster
-//! has forgotten: it is left alone and not followed with, and its status says so.
+//! When NATS has lost objects, a node may keep data of an epoch that the cluster has forgotten: it
+//! is left alone and not followed with. And a bucket may be left with a hole that no replica
+//! reaches over: whoever served then would drop what lies behind it, so nobody does before an
+//! operator has decided. Every node says so.
 
 use ccm_role::Phase;
 
@@ -22,8 +24,12 @@ const BEHIND: Time = 5 * S;
 impl World {
     /// Why the cluster is not at rest; `None` when it is.
     pub(crate) fn unrest(&self) -> Option<String> {
-        let primaries: Vec<HostId> =
-            (0..self.hosts.len()).filter(|host| self.phase(*host) == Some(Phase::Primary)).collect();
+        let primaries: Vec<HostId> = (0..self.hosts.len())
+            .filter(|host| self.phase(*host) == Some(Phase::Primary))
+            .collect();
+        if primaries.is_empty() && self.scenario.loses_objects() && self.all_say_why() {
+            return None;
+        }
         let [primary] = primaries[..] else {
             return Some(format!("the primaries are {primaries:?}"));
         };
@@ -43,7 +49,7 @@ impl World {
             if it.vip || it.backend.alive {
                 return Some(format!("host {host} has a backend or the address"));
             }
-            if self.scenario.loses_everything() && self.phase(host) == Some(Phase::Passive) {
+            if self.scenario.loses_objects() && self.phase(host) == Some(Phase::Passive) {
                 continue;
             }
             let refused = self.scenario.twin && it.node == self.hosts[primary].node;
@@ -71,6 +77,12 @@ impl World {
                 Some(format!("host {primary} does not capture"))
             }
         }
+    }
+
+    /// Whether every node shows a problem.
+    fn all_say_why(&self) -> bool {
+        let says = |daemon: &crate::daemon::Daemon| daemon.machine.status().problem.is_some();
+        self.hosts.iter().filter_map(|it| it.daemon.as_ref()).all(says)
     }
 
     fn phase(&self, host: HostId) -> Option<Phase> {

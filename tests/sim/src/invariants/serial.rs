@@ -35,7 +35,7 @@ fn resource(operation: &Operation) -> (Resource, bool) {
         Operation::Flush | Operation::AbandonCapture => (Resource::Files, false),
         Operation::StartBackend => (Resource::Backend, true),
         Operation::StopBackend | Operation::KillBackend { .. } => (Resource::Backend, false),
-        Operation::AcquireVip => (Resource::Vip, true),
+        Operation::AcquireVip { .. } => (Resource::Vip, true),
         Operation::ReleaseVip => (Resource::Vip, false),
     }
 }
@@ -47,7 +47,8 @@ impl World {
         let busy = self.checks.under_way[host].0.iter().any(|(_, other)| *other == resource);
         self.checks.under_way[host].0.push((op, resource));
         if begins && busy {
-            let words = format!("host {host} asks for {operation:?} while its {resource:?} are busy");
+            let words =
+                format!("host {host} asks for {operation:?} while its {resource:?} are busy");
             self.violated("serial", words);
         }
     }

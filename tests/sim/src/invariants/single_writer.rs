@@ -8,11 +8,9 @@
 //! that was overtaken learns of it within its lease, so two backends may run for that long. A
 //! clock that stands still while time passes keeps a lease for as long as it stood still.
 
-use ccm_election::Timing;
-
 use crate::daemon::TIMING;
 use crate::scenario::HostId;
-use crate::time::{MS, Time};
+use crate::time::{MS, Time, micros};
 use crate::world::World;
 
 /// What a guard needs to end a backend after its host stood still.
@@ -20,8 +18,7 @@ pub(super) const WAKING: Time = 100 * MS;
 
 /// From the last renewal to the end of everything, by the slowest clock.
 fn lease() -> Time {
-    let Timing { ttl, .. } = TIMING;
-    u64::try_from(ttl.as_micros()).unwrap_or(u64::MAX) * 102 / 100
+    micros(TIMING.ttl) * 102 / 100
 }
 
 impl World {

@@ -82,7 +82,7 @@ impl Generator {
             return self.lie();
         }
         let (host, time) = (self.host(near), self.time());
-        match self.random.below(28) {
+        match self.random.below(29) {
             0 | 1 => Fault::Kill(host, time),
             2 | 3 => Fault::PowerCut(host, time),
             4 => Fault::Pause(host, time),
@@ -112,6 +112,7 @@ impl Generator {
                 Fault::Demote(host, to)
             }
             25 => Fault::Promote(host),
+            27 => Fault::GuardDies(host),
             26 => {
                 if self.random.one_in(2) {
                     Fault::Leave(host, time)

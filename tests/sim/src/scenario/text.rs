@@ -73,6 +73,7 @@ impl fmt::Display for Fault {
             }
             Self::BackendDies(host) => return write!(f, "backend-dies {host}"),
             Self::BackendHangs(host) => return write!(f, "backend-hangs {host}"),
+            Self::GuardDies(host) => return write!(f, "guard-dies {host}"),
             Self::SetClock(host, by) => return write!(f, "set-clock {host} {by}"),
             Self::Demote(host, None) => return write!(f, "demote {host}"),
             Self::Demote(host, Some(to)) => return write!(f, "demote {host} to {to}"),
@@ -109,6 +110,7 @@ impl FromStr for Fault {
             }
             ["backend-dies", host] => Self::BackendDies(number(host)?),
             ["backend-hangs", host] => Self::BackendHangs(number(host)?),
+            ["guard-dies", host] => Self::GuardDies(number(host)?),
             ["set-clock", host, by] => Self::SetClock(number(host)?, by.parse()?),
             ["demote", host] => Self::Demote(number(host)?, None),
             ["demote", host, "to", to] => Self::Demote(number(host)?, Some(number(to)?)),

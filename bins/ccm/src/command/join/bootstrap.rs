@@ -48,12 +48,12 @@ pub(super) async fn run(
     let files = store.list().await.map_err(store_failure)?;
     let verdict = plan::compare(data, &files);
     match verdict.map_err(|refusal| Failure::new(Exit::Usage, refusal))? {
-        Verdict::Swap => {}
+        Verdict::Swap if !files.is_empty() => {}
         Verdict::Keep if !files.is_empty() => {
             say(already_newest(path))?;
             return Ok(Bootstrapped::AlreadyNewest);
         }
-        Verdict::Keep | Verdict::Create => {
+        Verdict::Swap | Verdict::Keep | Verdict::Create => {
             say(nothing_yet(path, data.present))?;
             return Ok(Bootstrapped::NothingYet);
         }

@@ -1,6 +1,7 @@
 //! The fence: one message whose sequence every write names, so that the server refuses the
 //! writes of an earlier epoch.
 
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
@@ -19,6 +20,8 @@ const EXPECT_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
 const EXPECT_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 const ROLLUP: &str = "Nats-Rollup";
 const TTL: &str = "Nats-TTL";
+/// What the message says makes no replica go on: watchers need not look.
+pub(super) const NO_NEWS: &str = "Ccm-No-News";
 
 /// Attempts while other writers get in between.
 const ATTEMPTS: u32 = 20;
@@ -30,6 +33,15 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 struct FenceJson {
     epoch: Epoch,
     node: NodeId,
+}
+
+/// What a guarded message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guarded {
+    /// A new object.
+    Object,
+    /// A deletion, or a proof of the fence.
+    NoNews,
 }
 
 /// The next pause of a series.
@@ -77,6 +89,8 @@ impl Bucket {
             match self.api.publish(&self.layout.fence(), headers, body.clone()).await {
                 Ok(token) => {
                     self.written.note(token, Instant::now());
+                    // Nothing that was under way before can be stored any more.
+                    self.uploading.lock().unwrap_or_else(PoisonError::into_inner).clear();
                     return Ok(Fence { epoch, token });
                 }
                 Err(failure)
@@ -99,6 +113,7 @@ impl Bucket {
         fence: Fence,
         subject: &str,
         payload: Bytes,
+        kind: Guarded,
         what: impl Fn() -> String,
     ) -> Result<u64, StoreError> {
         let fenced = || Err(StoreError::Fenced { ours: fence.epoch });
@@ -110,6 +125,10 @@ impl Bucket {
             what: what(),
             source: Box::new(e),
         };
+        let _background = match kind {
+            Guarded::Object => None,
+            Guarded::NoNews => Some(self.background.acquire().await.map_err(busy)?),
+        };
         let _one = self.guarded.acquire().await.map_err(busy)?;
         let mut pause = PAUSE_MIN;
         for _ in 0..ATTEMPTS {
@@ -117,6 +136,9 @@ impl Bucket {
             headers.insert(EXPECT_SEQUENCE, fence.token.to_string());
             headers.insert(EXPECT_SUBJECT, self.layout.fence());
             headers.insert(ROLLUP, "sub");
+            if kind == Guarded::NoNews {
+                headers.insert(NO_NEWS, "1");
+            }
             match self.api.publish(subject, headers, payload.clone()).await {
                 Ok(sequence) => {
                     self.written.note(sequence, Instant::now());

@@ -123,7 +123,7 @@ impl Bucket {
 
     /// Chunks from stream sequence `seq` on: a batch from any replica, or one from the leader
     /// when that replica has none; empty when the leader has none either.
-    async fn next_chunks(
+    pub(super) async fn next_chunks(
         &self,
         meta: &Meta,
         seq: u64,

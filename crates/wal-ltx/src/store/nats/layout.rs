@@ -15,6 +15,9 @@ use crate::store::{LtxInfo, LtxName, StoreError};
 /// The chunk subject that carries the fence: no client lists chunks.
 const FENCE_TOKEN: &str = "ccm-fence";
 
+/// A message on this chunk subject says nothing: that it is accepted proves the fence.
+const NOTE_TOKEN: &str = "ccm-note";
+
 const TIMESTAMP_HEADER: &str = "Litestream-Timestamp";
 const EPOCH_HEADER: &str = "Ccm-Epoch";
 
@@ -51,6 +54,10 @@ impl Layout {
 
     pub(super) fn fence(&self) -> String {
         self.chunks(FENCE_TOKEN)
+    }
+
+    pub(super) fn note(&self) -> String {
+        self.chunks(NOTE_TOKEN)
     }
 
     pub(super) fn foreign(&self, why: impl Into<String>) -> StoreError {
@@ -102,7 +109,7 @@ pub(super) struct Content {
 }
 
 /// A digest as object stores write it.
-pub(super) fn digest_text(hash: Sha256) -> String {
+pub(crate) fn digest_text(hash: Sha256) -> String {
     format!("SHA-256={}", URL_SAFE.encode(hash.finalize()))
 }
 

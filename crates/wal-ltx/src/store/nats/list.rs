@@ -36,13 +36,15 @@ const SUBJECT_PAGES_MAX: usize = 20;
 const LEADER_ATTEMPTS: u32 = 10;
 const LEADER_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
+/// By subject; `None` for a deleted object.
+pub(super) type Metas = BTreeMap<String, Option<Arc<Meta>>>;
+
 /// The objects at one moment of the stream.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     created: String,
     state: State,
-    /// By subject; `None` for a deleted object.
-    metas: BTreeMap<String, Option<Arc<Meta>>>,
+    metas: Metas,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -99,7 +101,23 @@ impl Bucket {
         }
     }
 
-    async fn leader_message(
+    /// Every metadata subject with its object, `None` for a deleted one, and the last sequence of
+    /// the stream that was known to whoever answered.
+    pub(super) async fn all_metas(&self) -> Result<(u64, Metas), StoreError> {
+        let listing = self.list_all().await?;
+        Ok((listing.state.last_seq, listing.metas.clone()))
+    }
+
+    /// The subjects that have messages and match `filter`, and that last sequence.
+    pub(super) async fn subject_names(
+        &self,
+        filter: &str,
+    ) -> Result<(u64, Vec<String>), StoreError> {
+        let state = self.subjects(filter).await?.state;
+        Ok((state.last_seq, state.subjects.unwrap_or_default().into_keys().collect()))
+    }
+
+    pub(super) async fn leader_message(
         &self,
         query: serde_json::Value,
     ) -> Result<Option<StoredMessage>, StoreError> {
@@ -151,7 +169,7 @@ impl Bucket {
     }
 
     async fn list_all(&self) -> Result<Arc<Listing>, StoreError> {
-        let info = self.subjects().await?;
+        let info = self.subjects(&self.layout.all_metas()).await?;
         let names = info.state.subjects.clone().unwrap_or_default();
         let mut metas = BTreeMap::new();
         for message in self.meta_batches(names.len()).await? {
@@ -196,9 +214,8 @@ impl Bucket {
         Ok(messages)
     }
 
-    /// The stream's state with the subject of every metadata message.
-    async fn subjects(&self) -> Result<InfoReply, StoreError> {
-        let filter = self.layout.all_metas();
+    /// The stream's state with every subject that matches `filter`.
+    async fn subjects(&self, filter: &str) -> Result<InfoReply, StoreError> {
         let mut info = self.info(json!({ "subjects_filter": filter })).await?;
         let mut subjects = info.state.subjects.take().unwrap_or_default();
         for _ in 0..SUBJECT_PAGES_MAX {

@@ -83,8 +83,10 @@ impl Bucket {
             chunk_len,
             never_expires: false,
             guarded: Semaphore::new(1),
+            background: Semaphore::new(1),
             written: Written::default(),
             listing: Mutex::new(None),
+            uploading: Mutex::default(),
         };
         bucket.check_server(&info.version).await?;
         let stream = bucket.stream(&config).await?;

@@ -5,6 +5,7 @@
 //! so a look at the name before that is enough to never write one twice: whoever could write it
 //! in between would have moved the fence, and the server would refuse.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_nats::Subscriber;
@@ -17,11 +18,15 @@ use tokio::io::AsyncReadExt as _;
 
 use super::Bucket;
 use super::api::{self, Failure};
+use super::fence::Guarded;
 use super::layout::{Content, Meta, digest_text};
-use crate::store::{Body, Fence, LtxInfo, LtxName, StoreError};
+use crate::store::{Body, Fence, Level, LtxInfo, LtxName, StoreError};
 
-/// Chunks sent and not yet acknowledged: 8 MiB.
+/// Chunks of a level-0 file sent and not yet acknowledged: 8 MiB.
 const CHUNKS_IN_FLIGHT: u64 = 64;
+
+/// The same of other files: 1 MiB. Commits share the connection and wait behind them.
+const CHUNKS_IN_BACKGROUND: u64 = 8;
 
 /// How long cleaning up after a failed upload may take; what it leaves is garbage, not damage.
 const CLEAN_UP_WITHIN: Duration = Duration::from_secs(2);
@@ -72,9 +77,29 @@ impl Bucket {
         body: Body,
     ) -> Result<(), StoreError> {
         let nuid = nuid::next().to_string();
+        let uploading = || self.uploading.lock().unwrap_or_else(PoisonError::into_inner);
+        uploading().insert(nuid.clone());
+        let done = self.put_as(nuid.clone(), fence, name, timestamp_ms, body).await;
+        // The metadata may still arrive; also when this future is dropped before.
+        if !done.as_ref().is_err_and(StoreError::is_ambiguous) {
+            uploading().remove(&nuid);
+        }
+        done
+    }
+
+    async fn put_as(
+        &self,
+        nuid: String,
+        fence: Fence,
+        name: LtxName,
+        timestamp_ms: i64,
+        body: Body,
+    ) -> Result<(), StoreError> {
+        let window = if name.level == Level::L0 { CHUNKS_IN_FLIGHT } else { CHUNKS_IN_BACKGROUND };
         let small = matches!(&body, Body::Bytes(bytes) if bytes.len() <= self.chunk_len);
         let (there, uploaded) = if small {
-            let (there, uploaded) = tokio::join!(self.meta(name), self.upload(&nuid, &body));
+            let (there, uploaded) =
+                tokio::join!(self.meta(name), self.upload(&nuid, window, &body));
             (there, Some(uploaded))
         } else {
             (self.meta(name).await, None)
@@ -91,7 +116,7 @@ impl Bucket {
         }
         let uploaded = match uploaded {
             Some(uploaded) => uploaded,
-            None => self.upload(&nuid, &body).await,
+            None => self.upload(&nuid, window, &body).await,
         };
         let content = match uploaded {
             Ok(content) => content,
@@ -102,7 +127,10 @@ impl Bucket {
         let meta = Meta { info, nuid, chunks, digest };
         let json = self.json(&meta.to_json(&self.layout, self.chunk_len))?;
         let what = || format!("storing {name}");
-        match self.publish_guarded(fence, &self.layout.meta(name), json, what).await {
+        match self
+            .publish_guarded(fence, &self.layout.meta(name), json, Guarded::Object, what)
+            .await
+        {
             Ok(_) => Ok(()),
             // The metadata may still arrive, and would then need its chunks.
             Err(error) if error.is_ambiguous() => Err(error),
@@ -143,7 +171,7 @@ impl Bucket {
     }
 
     /// Sends the content as chunks and waits until the stream has all of them.
-    async fn upload(&self, nuid: &str, body: &Body) -> Result<Content, StoreError> {
+    async fn upload(&self, nuid: &str, window: u64, body: &Body) -> Result<Content, StoreError> {
         let failed = |failure: Failure| failure.reading("chunks of an LTX file");
         self.api.check_connected().map_err(failed)?;
         let mut source = Source::open(body).await?;
@@ -166,7 +194,7 @@ impl Bucket {
                 .publish_with_reply(subject.clone(), inbox.clone(), chunk)
                 .await
                 .map_err(|e| not_sent(Box::new(e)))?;
-            while chunks - acked >= CHUNKS_IN_FLIGHT {
+            while chunks - acked >= window {
                 self.next_ack(&mut acks).await.map_err(failed)?;
                 acked += 1;
             }
@@ -195,10 +223,10 @@ impl Bucket {
         };
         let json = self.json(&meta.to_tombstone(&self.layout, self.chunk_len))?;
         let subject = self.layout.meta(name);
-        let tombstone = self.publish_guarded(fence, &subject, json, what).await?;
-        self.purge_chunks(&meta.nuid).await;
+        let tombstone = self.publish_guarded(fence, &subject, json, Guarded::NoNews, what).await?;
         // Up to the tombstone only: what may follow is not ours to remove.
-        self.purge(json!({ "filter": subject, "seq": tombstone + 1 })).await;
+        let tombstone = json!({ "filter": subject, "seq": tombstone + 1 });
+        tokio::join!(self.purge_chunks(&meta.nuid), self.purge(tombstone));
         Ok(())
     }
 
@@ -208,11 +236,11 @@ impl Bucket {
         Err(error)
     }
 
-    async fn purge_chunks(&self, nuid: &str) {
+    pub(super) async fn purge_chunks(&self, nuid: &str) {
         self.purge(json!({ "filter": self.layout.chunks(nuid) })).await;
     }
 
-    async fn purge(&self, request: serde_json::Value) {
+    pub(super) async fn purge(&self, request: serde_json::Value) {
         let operation = format!("STREAM.PURGE.{}", self.layout.stream);
         let purge = self.api.call::<serde_json::Value>(&operation, &request);
         match tokio::time::timeout(CLEAN_UP_WITHIN, purge).await {

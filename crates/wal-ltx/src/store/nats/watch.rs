@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Bucket;
 use super::api::Failure;
+use super::fence::NO_NEWS;
 
 /// The server shows at this pace that the consumer is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -112,6 +113,11 @@ impl Bucket {
     }
 }
 
+/// Deletions make no replica go on; whoever lists for another reason sees them.
+fn is_news(message: &async_nats::Message) -> bool {
+    message.headers.as_ref().is_none_or(|headers| headers.get(NO_NEWS).is_none())
+}
+
 /// Waits for news; `false` when the watch is of no use any more, which is news too.
 async fn wait(watch: &mut Watch, deadline: Instant) -> bool {
     loop {
@@ -119,7 +125,7 @@ async fn wait(watch: &mut Watch, deadline: Instant) -> bool {
         match timeout_at(deadline.min(silent_at), watch.messages.next()).await {
             Ok(Some(message)) => {
                 watch.heard = Instant::now();
-                if message.status != Some(StatusCode::IDLE_HEARTBEAT) {
+                if message.status != Some(StatusCode::IDLE_HEARTBEAT) && is_news(&message) {
                     // One look covers all that has come meanwhile.
                     while let Some(Some(_)) = watch.messages.next().now_or_never() {}
                     return true;

@@ -1,0 +1,155 @@
+//! Which files may go, as Litestream lets them go, and a little later.
+//!
+//! - Snapshots: those that are older than the history, but for the newest of them, with which a
+//!   restore to the beginning of the history begins. The newest snapshot always stays.
+//! - Files of every level that end at or before that snapshot.
+//! - Level 0: files that a file of a higher level contains, when that one is older than
+//!   [`Retention::level0`], or at once when there are more than
+//!   [`Retention::level0_files_max`] of them. The last one of an epoch stays as long as any file
+//!   that ends with it: it is the proof by which a node that has lost its leadership finds that
+//!   all of its data file is in the bucket, and is of the epoch that wrote it, which a file that a
+//!   later epoch has merged is not.
+//! - The newest file of every level always stays. A capture, and a Litestream that takes over, go
+//!   on from the newest of level 0, and Litestream finds in the others what is compacted already.
+//!
+//! Whatever goes is contained in what stays, or ends before the history begins, and more files
+//! never make a restore end earlier ([`super::restore_plan`] takes the file that leads furthest).
+//! So everything that can be restored in the end can be restored all the time in between.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ccm_types::{Epoch, Txid};
+
+use crate::store::{Level, LtxInfo, LtxName};
+
+/// How long files stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// How far back a restore may go, `wal.streamRetention`.
+    pub history: Duration,
+    /// How long a file of level 0 stays after it was compacted: the time within which a restore
+    /// ends at any group of commits, and a passive node gets no more than it lacks.
+    pub level0: Duration,
+    /// Files of level 0 that may stay after they were compacted, however new they are: keeps
+    /// the list short under load.
+    pub level0_files_max: usize,
+}
+
+impl Retention {
+    /// As Litestream's defaults: 5 minutes of level 0; at most 2000 files of it.
+    #[must_use]
+    pub fn new(history: Duration) -> Self {
+        Self { history, level0: Duration::from_secs(300), level0_files_max: 2000 }
+    }
+}
+
+/// The files that may go, in the order to delete them: those that end first, of the same end the
+/// highest level first.
+///
+/// `now_ms` is the wall clock, milliseconds since the Unix epoch. Any part of the answer may be
+/// deleted, in any order.
+#[must_use]
+pub fn expired(files: &[LtxInfo], now_ms: i64, retention: &Retention) -> Vec<LtxName> {
+    let begin = before(now_ms, retention.history);
+    let base = base(files, begin);
+    let newest = newest_of_levels(files);
+    let free = |f: &&LtxInfo| newest.get(&f.name.level) != Some(&f.name);
+    let outdated = |f: &LtxInfo| base.is_some_and(|base| is_behind(f.name, base));
+    let compacted = compacted_level0(files, now_ms, retention);
+    let mut expired: Vec<LtxName> = files
+        .iter()
+        .filter(free)
+        .filter(|f| outdated(f) || compacted.binary_search(&f.name).is_ok())
+        .map(|f| f.name)
+        .collect();
+    // Proofs after what they prove.
+    expired.sort_by_key(|name| (name.max, Reverse(name.level), name.min));
+    expired
+}
+
+fn before(now_ms: i64, age: Duration) -> i64 {
+    now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The snapshot with which a restore to the beginning of the history begins.
+fn base(files: &[LtxInfo], begin: i64) -> Option<LtxName> {
+    let snapshots = files.iter().filter(|f| f.name.level == Level::SNAPSHOT);
+    snapshots.filter(|f| f.timestamp_ms <= begin).map(|f| f.name).max_by_key(|name| name.max)
+}
+
+/// Whether a restore that begins with `base` never needs the file.
+fn is_behind(name: LtxName, base: LtxName) -> bool {
+    if name.level == Level::SNAPSHOT { name.max < base.max } else { name.max <= base.max }
+}
+
+fn newest_of_levels(files: &[LtxInfo]) -> BTreeMap<Level, LtxName> {
+    let mut newest = BTreeMap::new();
+    for name in files.iter().map(|f| f.name) {
+        let there = newest.entry(name.level).or_insert(name);
+        if (name.max, name.min) > (there.max, there.min) {
+            *there = name;
+        }
+    }
+    newest
+}
+
+/// The files of level 0 that are contained in others and have stayed long enough.
+///
+/// The age of what contains them counts, so that they go together: between two of them that
+/// stay there is no hole.
+fn compacted_level0(files: &[LtxInfo], now_ms: i64, retention: &Retention) -> Vec<LtxName> {
+    let old = before(now_ms, retention.level0);
+    let (cover, old_cover) = (Cover::of(files, i64::MAX), Cover::of(files, old));
+    let last = last_of_epochs(files);
+    let proof = |f: &LtxInfo| last.get(&f.epoch) == Some(&f.name.max);
+    let mut covered: Vec<&LtxInfo> =
+        files.iter().filter(|f| f.name.level == Level::L0 && cover.contains(f.name)).collect();
+    covered.sort_by_key(|f| Reverse(f.name));
+    let go = |(place, f): (usize, &&LtxInfo)| {
+        let stayed = place >= retention.level0_files_max || old_cover.contains(f.name);
+        (stayed && !proof(f)).then_some(f.name)
+    };
+    let mut names: Vec<LtxName> = covered.iter().enumerate().filter_map(go).collect();
+    names.sort_unstable();
+    names
+}
+
+fn last_of_epochs(files: &[LtxInfo]) -> BTreeMap<Option<Epoch>, Txid> {
+    let mut last = BTreeMap::new();
+    for file in files.iter().filter(|f| f.name.level == Level::L0) {
+        let txid = last.entry(file.epoch).or_insert(file.name.max);
+        *txid = (*txid).max(file.name.max);
+    }
+    last
+}
+
+/// Ranges of transactions that increments above level 0 contain, each within one file.
+struct Cover(Vec<(Txid, Txid)>);
+
+impl Cover {
+    /// Of files from before `until`.
+    fn of(files: &[LtxInfo], until: i64) -> Self {
+        let levels = files.iter().filter(|f| f.timestamp_ms < until).map(|f| f.name);
+        let levels = levels.filter(|n| n.level != Level::L0 && n.level != Level::SNAPSHOT);
+        let mut ranges: Vec<(Txid, Txid)> = levels.map(|n| (n.min, n.max)).collect();
+        ranges.sort_unstable();
+        // By their beginning, each with the furthest end of those that begin no later.
+        let mut furthest = Txid::ZERO;
+        for (_, max) in &mut ranges {
+            furthest = furthest.max(*max);
+            *max = furthest;
+        }
+        Self(ranges)
+    }
+
+    /// Whether one file contains all of `name`.
+    fn contains(&self, name: LtxName) -> bool {
+        let begun = self.0.partition_point(|(min, _)| *min <= name.min);
+        begun.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, max)| *max >= name.max)
+    }
+}
+
+#[cfg(test)]
+mod tests;

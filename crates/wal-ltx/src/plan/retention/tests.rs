@@ -1,0 +1,247 @@
+//! What may go, and that everything can be restored while it goes.
+
+use super::*;
+use crate::plan::{Compaction, Schedule, due, restore_plan};
+
+const SECOND: i64 = 1000;
+
+fn name(level: u8, min: u64, max: u64) -> LtxName {
+    LtxName { level: Level::new(level).unwrap(), min: Txid::new(min), max: Txid::new(max) }
+}
+
+/// A file of epoch 1, or of the one after `@`, written so many seconds ago.
+fn file(text: &str, now: i64) -> LtxInfo {
+    let (range, age) = text.split_once('-').unwrap();
+    let (age, epoch) = age.split_once('@').unwrap_or((age, "1"));
+    let parts: Vec<u64> = range.split(':').map(|n| n.parse().unwrap()).collect();
+    let level = u8::try_from(parts[0]).unwrap();
+    LtxInfo {
+        name: name(level, parts[1], parts[parts.len() - 1]),
+        size: 1,
+        timestamp_ms: now - age.parse::<i64>().unwrap() * SECOND,
+        epoch: Some(Epoch::new(epoch.parse().unwrap())),
+    }
+}
+
+fn short(names: &[LtxName]) -> String {
+    let word = |n: &LtxName| format!("{}:{}:{}", n.level.get(), n.min, n.max);
+    names.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn what_may_go() {
+    // level:min:max-age in seconds; a history of 1000 seconds.
+    let cases = [
+        ("", ""),
+        // Level 0 goes when it is old and compacted, but for the newest file.
+        ("0:1:1-400 0:2:2-400 0:3:3-400", ""),
+        ("0:1:1-400 0:2:2-400 0:3:3-10 1:1:2-400", "0:1:1 0:2:2"),
+        ("0:1:1-400 0:2:2-400 1:1:2-400", "0:1:1"),
+        // Together with the others that its file of level 1 contains.
+        ("0:1:1-400 0:2:2-200 0:3:3-10 1:1:2-200", ""),
+        // Only what one file contains as a whole.
+        ("0:1:1-400 0:2:2-400 0:3:3-400 1:1:1-400 1:3:3-400", "0:1:1"),
+        ("0:1:3-400 0:4:4-400 1:1:2-400 1:3:4-400", ""),
+        ("0:1:3-400 0:4:4-400 1:1:2-400 1:3:4-400 2:1:4-400", "0:1:3"),
+        // A snapshot contains nothing in this sense: a passive node would have to rebuild.
+        ("0:2:2-400 0:3:3-400 9:1:2-400", ""),
+        // The last file of an epoch stays as a proof.
+        ("0:1:1-400@1 0:2:2-400@1 0:3:3-400@2 0:4:4-400@2 1:1:4-400@2", "0:1:1 0:3:3"),
+        ("0:1:1-4000@1 0:2:2-4000@1 0:3:3-10@2 1:1:2-4000@2", "0:1:1"),
+        // Snapshots go when a newer one is old enough, with all that they lead to.
+        ("9:1:2-2000 9:1:4-1500 9:1:6-10 0:7:7-5", "9:1:2"),
+        ("9:1:2-2000 9:1:4-900 9:1:6-10", ""),
+        ("9:1:2-2000 9:1:4-1500", "9:1:2"),
+        ("9:1:4-1500 1:1:2-2000 1:3:4-1500 1:5:6-20 0:4:4-1500@7 0:7:7-1", "1:1:2 1:3:4 0:4:4"),
+        ("9:1:4-1500 1:1:2-2000 1:3:5-1400 1:6:6-9", "1:1:2"),
+        // The newest of a level stays.
+        ("9:1:4-1500 1:1:4-1500 2:1:4-1500 3:1:4-1500 0:4:4-1500", ""),
+        ("9:1:4-1500 0:4:4-1500", ""),
+    ];
+    let now = 1_700_000_000_000;
+    for (text, expected) in cases {
+        let files: Vec<LtxInfo> = text.split_whitespace().map(|word| file(word, now)).collect();
+        let retention = Retention::new(Duration::from_secs(1000));
+        assert_eq!(short(&expired(&files, now, &retention)), expected, "{text}");
+    }
+}
+
+#[test]
+fn under_load_compacted_files_of_level_0_go_at_once() {
+    let now = 1_700_000_000_000;
+    let files: Vec<LtxInfo> =
+        ["0:1:1-9", "0:2:2-8", "0:3:3-7", "0:4:4-6", "0:5:5-5", "0:6:6-4", "1:1:4-6"]
+            .iter()
+            .map(|word| file(word, now))
+            .collect();
+    let some = |level0_files_max| Retention {
+        level0_files_max,
+        ..Retention::new(Duration::from_secs(1000))
+    };
+    assert_eq!(short(&expired(&files, now, &some(4))), "");
+    assert_eq!(short(&expired(&files, now, &some(1))), "0:1:1 0:2:2 0:3:3");
+    assert_eq!(short(&expired(&files, now, &some(0))), "0:1:1 0:2:2 0:3:3 0:4:4");
+}
+
+/// A bucket with a past: commits, snapshots, takeovers, compactions, deletions.
+struct Past {
+    files: Vec<LtxInfo>,
+    /// Commit time of each transaction from 1 on.
+    commits: Vec<i64>,
+    epoch: u64,
+    random: u64,
+    schedule: Schedule,
+    retention: Retention,
+}
+
+impl Past {
+    fn new(seed: u64) -> Self {
+        Self {
+            files: Vec::new(),
+            commits: Vec::new(),
+            epoch: 1,
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            schedule: Schedule {
+                intervals: [3, 12, 48].map(Duration::from_secs).to_vec(),
+                bytes_max: 40,
+            },
+            retention: Retention {
+                history: Duration::from_secs(200),
+                level0: Duration::from_secs(20),
+                level0_files_max: 1000,
+            },
+        }
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % limit
+    }
+
+    fn tip(&self) -> u64 {
+        u64::try_from(self.commits.len()).unwrap()
+    }
+
+    fn put(&mut self, name: LtxName, timestamp_ms: i64) {
+        let epoch = Some(Epoch::new(self.epoch));
+        self.files.push(LtxInfo { name, size: 1, timestamp_ms, epoch });
+    }
+
+    /// The last transaction that was committed no later.
+    fn at(&self, time: i64) -> u64 {
+        u64::try_from(self.commits.iter().filter(|commit| **commit <= time).count()).unwrap()
+    }
+
+    fn compact(&mut self, now: i64) {
+        for compaction in due(&self.files, now, &self.schedule) {
+            let Compaction { inputs, .. } = &compaction;
+            let find = |name| self.files.iter().find(|f| f.name == name).unwrap();
+            let newest = inputs.last().map(|last| find(*last).timestamp_ms).unwrap();
+            assert!(inputs.iter().all(|input| find(*input).timestamp_ms <= newest));
+            let output = compaction.output().unwrap();
+            assert!(self.files.iter().all(|f| f.name != output), "{output} is there");
+            self.put(output, newest);
+        }
+    }
+
+    /// Where a restore to `time` ends.
+    fn restored(&self, time: i64) -> Txid {
+        let until = || self.files.iter().filter(|f| f.timestamp_ms <= time).map(|f| f.name);
+        let snapshots = until().filter(|n| n.level == Level::SNAPSHOT);
+        let mut at = snapshots.map(|n| n.max).max().unwrap_or(Txid::ZERO);
+        while let Some(next) =
+            until().filter(|n| n.min <= at.next() && n.max > at).map(|n| n.max).max()
+        {
+            at = next;
+        }
+        at
+    }
+
+    fn check(&mut self, now: i64) {
+        let tip = Txid::new(self.tip());
+        let ends = |plan: &[LtxName]| plan.last().is_none_or(|last| last.max == tip);
+        assert!(ends(&restore_plan(&self.files, Txid::ZERO, None).unwrap()));
+        let begin = now - 200 * SECOND;
+        let first = self.at(begin.max(self.commits[0]));
+        for _ in 0..4 {
+            let from = Txid::new(first + self.below(self.tip() - first + 1));
+            let plan = restore_plan(&self.files, from, None);
+            assert!(plan.is_ok_and(|plan| ends(&plan)), "from {from}, {:?}", self.files);
+        }
+        for _ in 0..4 {
+            let age = i64::try_from(self.below(200)).unwrap() * SECOND;
+            let time = (now - age).max(self.commits[0]);
+            // Within the retention of level 0 every commit, before it every boundary of level 1.
+            let exact = age <= 20 * SECOND;
+            let sure = if exact { time } else { time.div_euclid(3 * SECOND) * 3 * SECOND - 1 };
+            let expected = Txid::new(self.at(sure.max(self.commits[0])));
+            let restored = self.restored(time);
+            assert!(restored >= expected, "{restored} at {age} s, {:?}", self.files);
+            assert!(restored <= Txid::new(self.at(time)));
+        }
+    }
+}
+
+#[test]
+fn everything_can_be_restored_at_every_moment_of_a_long_life() {
+    for seed in 0..12 {
+        let mut past = Past::new(seed);
+        let mut now = 1_700_000_000_000;
+        let mut snapshot_at = now;
+        let mut most = 0;
+        for _ in 0..600 {
+            now += i64::try_from(past.below(2500)).unwrap();
+            past.commits.push(now);
+            past.put(name(0, past.tip(), past.tip()), now);
+            if past.below(100) == 0 {
+                past.epoch += 1;
+            }
+            if now >= snapshot_at {
+                past.put(name(9, 1, past.tip()), now);
+                snapshot_at = now + i64::try_from(past.below(90)).unwrap() * SECOND;
+            }
+            // A compactor does not always run, and does not always get through.
+            if past.below(8) == 0 {
+                past.compact(now);
+                let mut gone = expired(&past.files, now, &past.retention);
+                if seed % 2 == 1 {
+                    let len = gone.len().max(1);
+                    gone.rotate_left(usize::try_from(seed).unwrap() % len);
+                }
+                if past.below(3) == 0 {
+                    gone.truncate(3);
+                }
+                for name in gone {
+                    past.files.retain(|f| f.name != name);
+                    past.check(now);
+                }
+            }
+            most = most.max(past.files.len());
+        }
+        assert!(most < 400, "{most} files");
+    }
+}
+
+#[test]
+fn an_idle_bucket_comes_to_rest() {
+    let mut past = Past::new(1);
+    let start = 1_700_000_000_000;
+    for second in 0..100 {
+        past.commits.push(start + second * SECOND);
+        past.put(name(0, past.tip(), past.tip()), start + second * SECOND);
+    }
+    past.put(name(9, 1, 100), start + 100 * SECOND);
+    let later = start + 3600 * SECOND;
+    past.compact(later);
+    for name in expired(&past.files, later, &past.retention) {
+        past.files.retain(|f| f.name != name);
+    }
+    past.compact(later + 3600 * SECOND);
+    let names: Vec<LtxName> = past.files.iter().map(|f| f.name).collect();
+    let levels: Vec<u8> = names.iter().map(|n| n.level.get()).collect();
+    assert_eq!(levels.len(), 5, "{names:?}");
+    assert!(names.iter().all(|n| n.max == Txid::new(100)), "{names:?}");
+    assert!(expired(&past.files, later + 3600 * SECOND, &past.retention).is_empty());
+}
