@@ -70,6 +70,7 @@ use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use ccm_types::{Epoch, Position, Txid};
 
@@ -87,6 +88,12 @@ use crate::plan::{DataSummary, Present, WalEnd};
 
 /// Symbolic links that are followed to a configured file.
 const LINKS_MAX: u32 = 8;
+
+/// How long the lock is waited for.
+const LOCK_WITHIN: Duration = Duration::from_millis(500);
+
+/// Between two looks at the lock.
+const LOCK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Permissions of the state directory: downloads hold what the database holds.
 const STATE_MODE: u32 = 0o700;
@@ -368,6 +375,9 @@ fn check_directory(dir: &Path) -> Result<(), LocalError> {
     rustix::fs::access(dir, access).map_err(|e| LocalError::NotWritable { path, source: e.into() })
 }
 
+/// Takes the lock. A process that another thread was starting when the last holder let go has a
+/// copy of its descriptor until it runs its program, so the lock is waited for a little.
+#[expect(clippy::disallowed_methods, reason = "waits for the lock, with a deadline")]
 fn lock(path: &Path) -> Result<File, LocalError> {
     let file = File::options()
         .create(true)
@@ -375,10 +385,18 @@ fn lock(path: &Path) -> Result<File, LocalError> {
         .write(true)
         .open(path)
         .map_err(LocalError::io("open", path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LocalError::InUse { path: path.to_path_buf() }),
-        Err(TryLockError::Error(source)) => Err(LocalError::io("lock", path)(source)),
+    let deadline = Instant::now() + LOCK_WITHIN;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_AGAIN);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(LocalError::InUse { path: path.to_path_buf() });
+            }
+            Err(TryLockError::Error(source)) => return Err(LocalError::io("lock", path)(source)),
+        }
     }
 }
 

@@ -295,10 +295,11 @@ impl World {
     /// The guard takes an input.
     pub(crate) fn guard(&mut self, host: HostId, input: Input) {
         let now = self.local(host);
-        if let Input::Asked { request: Request::Arm { .. }, .. } = &input {
+        let effects = self.hosts[host].guard.step(now, input);
+        let hello = self.hosts[host].guard.hello();
+        if hello.armed.is_some() && !hello.expired {
             self.hosts[host].vip_unguarded = false;
         }
-        let effects = self.hosts[host].guard.step(now, input);
         for effect in effects {
             self.guard_effect(host, effect);
         }
@@ -379,8 +380,15 @@ impl World {
         let works = self.hosts[host].vip_fails_until <= self.now;
         if works {
             self.set_vip(host, false);
+            self.address_lost(host);
         }
         self.guard(host, Input::VipDropped(works));
+    }
+
+    /// Whether a guard keeps a deadline of this daemon that lies ahead.
+    pub(crate) fn may_hold_address(&self, host: HostId) -> bool {
+        let wanted = self.hosts[host].daemon.as_ref().and_then(|d| d.lane.wanted.as_ref());
+        wanted.is_some_and(|armed| armed.valid_until > self.local(host))
     }
 
     fn start_backend(&mut self, host: HostId) {

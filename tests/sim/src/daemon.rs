@@ -51,6 +51,8 @@ pub(crate) struct Daemon {
     pub(crate) lane: BackendLane,
     /// Work on the virtual IP that is under way; taking it only before a moment.
     vip: Option<(OpId, Option<Monotonic>)>,
+    /// The address is to be held.
+    vip_held: bool,
     /// Requests to hand over that have not been answered.
     pub(crate) handovers: Vec<(CommandId, HostId, Run)>,
     /// Until when the broken variants believe that they hold the lease.
@@ -103,6 +105,7 @@ impl World {
             files: FilesLane::default(),
             lane: BackendLane::default(),
             vip: None,
+            vip_held: false,
             handovers: Vec::new(),
             belief: None,
             asked_at: Monotonic::default(),
@@ -291,6 +294,9 @@ impl World {
             self.done(host, op, ccm_role::Outcome::Transient(why));
             return;
         }
+        if let Some(daemon) = &mut self.hosts[host].daemon {
+            daemon.vip_held = false;
+        }
         if self.hosts[host].vip_fails_until > self.now {
             let why = String::from("no answer from the kernel");
             self.done(host, op, ccm_role::Outcome::Transient(why));
@@ -303,7 +309,26 @@ impl World {
         } else {
             self.set_vip(host, up);
         }
+        if let Some(daemon) = &mut self.hosts[host].daemon {
+            daemon.vip_held = up;
+        }
         self.done(host, op, ccm_role::Outcome::Ok);
+    }
+
+    /// Somebody else has taken the address off: a daemon that holds it puts it back.
+    pub(crate) fn address_lost(&mut self, host: HostId) {
+        if self.hosts[host].daemon.as_ref().is_some_and(|daemon| daemon.vip_held) {
+            let run = self.run_of(host);
+            let delay = self.random.between(200, 20_000);
+            self.after(delay, What::AddressBack { host, run });
+        }
+    }
+
+    pub(crate) fn address_back(&mut self, host: HostId) {
+        let held = self.hosts[host].daemon.as_ref().is_some_and(|daemon| daemon.vip_held);
+        if held && self.may_hold_address(host) {
+            self.set_vip(host, true);
+        }
     }
 
     pub(crate) fn set_vip(&mut self, host: HostId, up: bool) {

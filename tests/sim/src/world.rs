@@ -72,6 +72,8 @@ pub(crate) enum What {
     Capture { host: HostId, run: Run, number: u64 },
     /// The virtual IP has been changed.
     Vip { host: HostId, run: Run, op: OpId },
+    /// A daemon puts the address back.
+    AddressBack { host: HostId, run: Run },
     /// A backend that starts may be healthy.
     Starting { host: HostId, run: Run, op: OpId },
     /// The health probe of a backend that hangs.
@@ -133,6 +135,7 @@ impl What {
             Self::Commit { host, life } | Self::Gone { host, life } => Process::Backend(host, life),
             Self::Join { host, run }
             | Self::GuardBack { host, run }
+            | Self::AddressBack { host, run }
             | Self::Lease { host, run, .. }
             | Self::LeaseTick { host, run, .. }
             | Self::Tell { host, run, .. }
@@ -288,6 +291,7 @@ impl World {
             What::Probe { host, life, .. } => self.probe(host, life),
             What::FromGuard { host, id, reply, .. } => self.guard_answers(host, id, &reply),
             What::Guard { host, input, .. } => self.guard(host, *input),
+            What::AddressBack { host, .. } => self.address_back(host),
             What::GuardBack { host, .. } => self.guard_back(host),
             What::GuardTick { host, number, .. } => self.guard_tick(host, number),
             What::VipDropped { host, .. } => self.vip_dropped(host),
