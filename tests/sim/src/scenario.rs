@@ -178,10 +178,11 @@ impl Scenario {
         self.faults.iter().any(|(_, fault)| fault.loses_objects())
     }
 
-    /// Both at once: two primaries may hold the lease by right, and a bucket that has gone back
-    /// may give the fence of the one the sequence of the other's.
+    /// Both at once, a clock that stands still being one way to outlive a lease: two primaries may
+    /// hold the lease by right, and a bucket that has gone back may give the fence of the one the
+    /// sequence of the other's.
     pub(crate) fn loses_everything(&self) -> bool {
-        self.loses_lease() && self.loses_objects()
+        (self.loses_lease() || self.stops_clocks()) && self.loses_objects()
     }
 
     pub(crate) fn sets_clocks(&self) -> bool {

@@ -33,7 +33,11 @@ impl ReplicaAt {
     /// in a later epoch, or at a later time in the same one. The clocks of two primaries differ.
     fn is_forked_from(self, files: &[LtxInfo]) -> bool {
         let txid = self.position.txid;
-        let mut same = files.iter().filter(|file| file.name.max == txid).peekable();
+        // Without a time only the epoch tells, and only of who wrote the transaction itself.
+        let tells = |file: &&LtxInfo| {
+            self.timestamp_ms.is_some() || file.epoch.is_none() || file.name.level == Level::L0
+        };
+        let mut same = files.iter().filter(|file| file.name.max == txid).filter(tells).peekable();
         if same.peek().is_some() {
             return !same.any(|file| self.is_end_of(file));
         }
@@ -256,6 +260,7 @@ mod tests {
         ];
         let merged = [info(1, 1, 4, 3, 400), info(1, 5, 8, 3, 800)];
         assert!(!at(1, 6, Some(600)).is_forked_from(&merged), "merged by a later epoch");
+        assert!(!at(1, 8, None).is_forked_from(&merged), "the same, ending with it");
         for (replica, forked) in cases {
             assert_eq!(replica.is_forked_from(&files), forked, "{replica:?}");
             let aside = next(&files, ReplicaState::At(replica)) == Next::SetAside(replica);
