@@ -90,6 +90,8 @@ pub(crate) struct Nats {
     tokens: BTreeSet<u64>,
     /// A bucket that had gone back has given one twice: it cannot tell two primaries apart.
     pub(crate) token_twice: bool,
+    /// A bucket has gone back behind a fence: the primary before it may write again.
+    pub(crate) fence_forgotten: bool,
     /// No leader before this moment.
     pub(crate) down_until: Time,
     /// Reads of the lease give what was there so long ago …
@@ -183,6 +185,7 @@ impl Nats {
         }
         if objects {
             let bucket = &mut self.bucket;
+            self.fence_forgotten |= bucket.fences.iter().any(|(at, ..)| *at > to);
             let gone = bucket.objects.iter().filter(|(at, _)| *at > to).count()
                 + bucket.fences.iter().filter(|(at, ..)| *at > to).count();
             bucket.objects.retain(|(at, _)| *at <= to);

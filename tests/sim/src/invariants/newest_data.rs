@@ -5,7 +5,8 @@
 //!
 //! This holds whatever NATS has lost, but for the first: when the bucket has forgotten an epoch
 //! the data file of that epoch still wins where it is, and nobody knows of it elsewhere; and for
-//! the last, when both the lease and the objects were lost and two primaries write by right.
+//! the last, when two primaries write by right: both the lease and the objects were lost, or the
+//! bucket has gone back behind the fence between them.
 
 use ccm_types::Position;
 
@@ -45,7 +46,8 @@ impl World {
 
     /// A replica has become something else.
     pub(crate) fn check_replaced(&mut self, host: HostId, old: Version, new: Version) {
-        let told_apart = !self.scenario.loses_everything() && !self.nats.token_twice;
+        let fenced = !self.nats.token_twice && !self.nats.fence_forgotten;
+        let told_apart = !self.scenario.loses_everything() && fenced;
         if !self.is_prefix(new, old) && told_apart {
             let words = format!("the replica of host {host} goes from {old} to {new}");
             self.violated("newest_data", words);
