@@ -45,8 +45,8 @@ pub(crate) struct Dispatch {
     /// The last operation that kills it: an earlier stop need not give it more grace.
     pub(crate) kill_asked: watch::Sender<OpId>,
     pub(crate) files: mpsc::Sender<files::Request>,
-    /// Says that the lane of the files was asked for something.
-    pub(crate) files_asked: watch::Sender<()>,
+    /// How many requests the lane of the files was sent.
+    pub(crate) files_asked: watch::Sender<u64>,
     pub(crate) backend: mpsc::Sender<(OpId, backend::Request)>,
     /// The way to the virtual IP, if there is one.
     pub(crate) vip: Option<ToVip>,
@@ -99,7 +99,7 @@ impl Dispatch {
     /// deadline.
     pub(crate) fn to_files(&self, request: files::Request) {
         let sent = self.files.try_send(request);
-        self.files_asked.send_replace(());
+        self.files_asked.send_modify(|asked| *asked += 1);
         assert!(sent.is_ok(), "the lane of the files does not take requests");
     }
 

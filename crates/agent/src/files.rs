@@ -64,8 +64,8 @@ pub(crate) struct Files {
     pub(crate) compact: CompactConfig,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) view: watch::Sender<View>,
-    /// Changes with every request: a catch-up whose leadership is over need not go on.
-    pub(crate) asked: watch::Receiver<()>,
+    /// How many requests were made: a catch-up that others wait behind need not go on.
+    pub(crate) asked: watch::Receiver<u64>,
     pub(crate) tasks: Tasks,
 }
 
@@ -73,6 +73,8 @@ pub(crate) struct Files {
 #[derive(Debug)]
 struct State {
     lane: Files,
+    /// Requests taken so far.
+    taken: u64,
     running: Running,
     fence: Option<Fence>,
     /// What the data file held when it was put in its place, without a WAL.
@@ -82,8 +84,10 @@ struct State {
 impl Files {
     /// Serves requests in order until the queue is closed.
     pub(crate) async fn run(self, mut requests: mpsc::Receiver<Request>) {
-        let mut state = State { lane: self, running: Running::Nothing, fence: None, base: None };
+        let mut state =
+            State { lane: self, taken: 0, running: Running::Nothing, fence: None, base: None };
         while let Some(request) = requests.recv().await {
+            state.taken += 1;
             match request {
                 Request::Follow => state.follow(),
                 Request::StopFollowing => state.stop_following().await,
@@ -189,12 +193,12 @@ impl State {
 
     async fn catch_up(&mut self) -> Outcome {
         let lane = &mut self.lane;
-        lane.asked.mark_unchanged();
+        let taken = self.taken;
         let catching = catch_up(&lane.store, &lane.local, CATCH_UP_WITHIN, |_, _| {});
         tokio::select! {
             biased;
             // What is being written is finished before the next one has its turn at the files.
-            _ = lane.asked.changed() => {
+            _ = lane.asked.wait_for(|asked| *asked > taken) => {
                 Outcome::Transient(String::from("the catch-up was interrupted"))
             }
             caught = catching => match caught {

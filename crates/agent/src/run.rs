@@ -313,7 +313,7 @@ impl Daemon<'_> {
         let Self { settings, instance, tasks, events, here, joined } = self;
         let (to_files, files_queue) = mpsc::channel(LANE_QUEUE);
         let (to_backend, backend_queue) = mpsc::channel(LANE_QUEUE);
-        let (files_asked, asked) = watch::channel(());
+        let (files_asked, asked) = watch::channel(0);
         let files = Files {
             store: joined.store,
             node: settings.node.clone(),
