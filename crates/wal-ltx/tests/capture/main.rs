@@ -6,6 +6,7 @@ mod bench;
 mod everyday;
 mod interrupted;
 mod latency;
+mod lost;
 mod power_loss;
 mod restart;
 mod stress;
