@@ -5,9 +5,11 @@
 mod bench;
 mod everyday;
 mod interrupted;
+mod journal_mode;
 mod latency;
 mod lost;
 mod power_loss;
 mod restart;
 mod stress;
 mod trouble;
+mod wal_size;
