@@ -43,7 +43,8 @@ impl Thread {
         let due = !waiting && self.snapshots.is_due(self.chain.tip(), now);
         let frames = self.chain.frames();
         let long = frames > u64::from(self.parts.config.checkpoint_pages).max(self.seal_frames);
-        if !due && (!long || self.chain.is_sealed()) {
+        let nothing_new = self.chain.is_sealed() && self.ahead == 0;
+        if !due && (!long || nothing_new) {
             return Ok(());
         }
         let seen = self.noticed.unwrap_or(now);
