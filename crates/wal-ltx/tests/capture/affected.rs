@@ -42,8 +42,8 @@ threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
 assert not failures, failures
 ";
 
-const PROCESSES: u32 = 2;
-const ROWS: u32 = 1000;
+const PROCESSES: usize = 2;
+const ROWS: usize = 1000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_affected_sqlite_checkpoints_and_resets_beside_us_and_nothing_is_lost() {
@@ -66,6 +66,6 @@ async fn an_affected_sqlite_checkpoints_and_resets_beside_us_and_nothing_is_lost
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     capture.flush(WITHIN).await.unwrap();
-    assert_eq!(dump(&bench.data()).len() as u32, PROCESSES * 3 * ROWS);
+    assert_eq!(dump(&bench.data()).len(), PROCESSES * 3 * ROWS);
     bench.check().await;
 }
