@@ -1,7 +1,5 @@
 //! Transactions in memory and larger ones, found alike.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use rusqlite::Connection;
 
 use super::*;
