@@ -1,7 +1,7 @@
 //! `cluster.json`: strict, with comments, and checked before anything else happens.
 
 mod backend;
-mod duration;
+pub(crate) mod duration;
 mod json;
 mod nats;
 mod network;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ccm_role::{Event, OpId, Operation, Outcome, Verdict};
 use ccm_types::{Epoch, NodeId, Position, Txid};
-use ccm_wal_ltx::capture::{Capture, CaptureConfig, CaptureProgress};
+use ccm_wal_ltx::capture::{Capture, CaptureConfig, CaptureProgress, SnapshotRequests};
 use ccm_wal_ltx::compact::{CompactConfig, Compactor};
 use ccm_wal_ltx::follow::{FollowConfig, FollowProgress, Follower, catch_up, is_behind};
 use ccm_wal_ltx::local::{Local, LocalError};
@@ -41,7 +41,7 @@ pub(crate) enum View {
     /// The replica follows.
     Following(watch::Receiver<FollowProgress>),
     /// The data file is captured.
-    Capturing(watch::Receiver<CaptureProgress>),
+    Capturing(watch::Receiver<CaptureProgress>, SnapshotRequests),
 }
 
 /// What runs on the files.
@@ -243,7 +243,8 @@ impl State {
         let config = CaptureConfig { base: self.base.take(), ..lane.capture.clone() };
         match Capture::start(lane.store.clone(), fence, config).await {
             Ok(capture) => {
-                lane.view.send_replace(View::Capturing(capture.progress()));
+                let view = View::Capturing(capture.progress(), capture.snapshots());
+                lane.view.send_replace(view);
                 self.watch_for_its_end(capture.progress());
                 let compactor = Compactor::start(lane.store.clone(), fence, lane.compact.clone());
                 self.running = Running::Capturing(capture, Some(compactor));

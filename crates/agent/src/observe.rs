@@ -1,20 +1,23 @@
 //! What is true at this moment: measured when asked, never remembered.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use async_nats::connection::State;
-use ccm_control::{NatsStatus, NodeStatus, Pong, Status, VipStatus};
+use ccm_control::{
+    NatsStatus, NodeStatus, Pong, SnapshotRequest, SnapshotTaken, Status, VipStatus,
+};
 use ccm_election::LeaseStatus;
 use ccm_kv_state::{NodeRecord, Nodes};
 use ccm_role::Phase;
-use ccm_types::{BootClock, Epoch, NodeId, Txid};
+use ccm_types::{BootClock, Epoch, NodeId, RoleName, Txid};
 use tokio::sync::watch;
 
 use crate::Settings;
 use crate::backend::{BackendPort, Measured};
 use crate::files::View;
+use crate::outcome;
 use crate::vip::VipPort;
 
 /// How long the records of the other nodes may take to be read.
@@ -92,6 +95,43 @@ impl Observer {
         }
     }
 
+    /// Takes a snapshot now, when this node leads; `Err` in words.
+    pub(crate) async fn snapshot(
+        &self,
+        request: &SnapshotRequest,
+    ) -> Result<SnapshotTaken, String> {
+        let node = &self.settings.node;
+        let requests = match &*self.view.borrow() {
+            View::Capturing(_, requests) => Some(requests.clone()),
+            View::Idle | View::Following(_) => None,
+        };
+        let Some(requests) = requests else {
+            return Err(match self.status.borrow().role {
+                RoleName::Passive => {
+                    format!("{node} is PASSIVE: snapshots are taken by the PRIMARY")
+                }
+                RoleName::Primary => format!(
+                    "{node} is PRIMARY and its capture does not run yet, or not any more: see \
+                     `ccm status`, and try again"
+                ),
+            });
+        };
+        let started = Instant::now();
+        let within = Duration::from_millis(request.within_ms);
+        let taken = tokio::time::timeout(within, requests.take()).await;
+        let info = taken
+            .map_err(|_elapsed| still_going(within))?
+            .map_err(|error| outcome::words(&error))?;
+        Ok(SnapshotTaken {
+            name: info.name.to_string(),
+            txid: info.name.max,
+            size: info.size,
+            epoch: info.epoch,
+            committed_at_ms: info.timestamp_ms,
+            took_ms: millis(started.elapsed()),
+        })
+    }
+
     /// This node's record for the state bucket.
     pub(crate) async fn record(&self) -> NodeRecord {
         let (role, measured) = self.role().await;
@@ -162,7 +202,7 @@ impl Observer {
                     problem: progress.problem.clone(),
                 }
             }
-            View::Capturing(progress) => {
+            View::Capturing(progress, _) => {
                 let progress = progress.borrow();
                 let now = BootClock.now();
                 Replication {
@@ -175,6 +215,14 @@ impl Observer {
             }
         }
     }
+}
+
+/// What is said to whoever has waited long enough for a snapshot.
+fn still_going(within: Duration) -> String {
+    format!(
+        "the snapshot is not in the bucket after {} s: it goes on, see `ccm ltx list --level 9`",
+        within.as_secs_f32()
+    )
 }
 
 fn node_status(record: NodeRecord) -> NodeStatus {

@@ -103,7 +103,59 @@ pub struct DemoteRequest {
     pub successor: Option<NodeId>,
 }
 
-/// The answer to everything under `control`.
+/// Take a snapshot now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotRequest {
+    /// How long whoever asks waits, in milliseconds; ten minutes when absent. The snapshot goes
+    /// on after that.
+    #[serde(default = "ten_minutes")]
+    pub within_ms: u64,
+}
+
+fn ten_minutes() -> u64 {
+    600_000
+}
+
+impl Default for SnapshotRequest {
+    fn default() -> Self {
+        Self { within_ms: ten_minutes() }
+    }
+}
+
+/// A snapshot that is in the bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotTaken {
+    /// The object.
+    pub name: String,
+    /// Its last transaction.
+    pub txid: Txid,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The epoch of the primary that took it.
+    pub epoch: Option<Epoch>,
+    /// When its last transaction was committed, milliseconds since the Unix epoch.
+    pub committed_at_ms: i64,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// The answer to `control.snapshot`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotAnswer {
+    /// Whether it is done.
+    pub ok: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What the bucket has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotTaken>,
+}
+
+/// The answer to everything else under `control`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use ccm_control::{
-    Client, ControlError, DemoteRequest, NatsStatus, NodeStatus, Pong, Request, Service, Status,
-    VipStatus,
+    Client, ControlError, DemoteRequest, NatsStatus, NodeStatus, Pong, Request, Service,
+    SnapshotTaken, Status, VipStatus,
 };
 use ccm_harness::NatsServer;
 use ccm_harness::wait::until_async;
@@ -43,6 +43,17 @@ async fn offer(server: &NatsServer, id: &NodeId) -> (Service, mpsc::Receiver<Req
 
 fn pong(id: &NodeId) -> Pong {
     Pong { node_id: id.clone(), instance: String::from("i"), version: String::from("0.1.0") }
+}
+
+fn taken() -> SnapshotTaken {
+    SnapshotTaken {
+        name: String::from("ltx/9/0000000000000001-0000000000000412.ltx"),
+        txid: Txid::new(1042),
+        size: 4096,
+        epoch: Some(Epoch::new(2)),
+        committed_at_ms: 1_700_000_000_000,
+        took_ms: 12,
+    }
 }
 
 fn status(id: &NodeId) -> Status {
@@ -86,6 +97,12 @@ async fn answer(id: NodeId, mut queue: mpsc::Receiver<Request>) {
             }
             Request::Promote(reply) => reply.send(Ok(())).unwrap(),
             Request::Leave(reply) => reply.send(Err(String::from("not today"))).unwrap(),
+            Request::Snapshot(request, reply) => {
+                let slow = request.within_ms < 1000;
+                reply
+                    .send(if slow { Err(String::from("it goes on")) } else { Ok(taken()) })
+                    .unwrap();
+            }
         }
     }
 }
@@ -116,6 +133,9 @@ async fn every_question_reaches_the_node_it_names_also_when_its_id_is_a_host_nam
         let error = asker.demote(id, &DemoteRequest::default(), SOON).await.unwrap_err();
         assert!(error.to_string().contains("not to"), "{error}");
         asker.promote(id, SOON).await.unwrap();
+        assert_eq!(asker.snapshot(id, SOON).await.unwrap(), taken());
+        let error = asker.snapshot(id, AT_ONCE).await.unwrap_err();
+        assert!(matches!(&error, ControlError::Refused(words) if words == "it goes on"), "{error}");
         let error = asker.leave(id, SOON).await.unwrap_err();
         assert!(matches!(&error, ControlError::Refused(words) if words == "not today"), "{error}");
     }

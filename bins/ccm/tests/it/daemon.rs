@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use ccm_control::{NatsStatus, NodeStatus, Request, Service, Status, VipStatus};
+use ccm_control::{
+    NatsStatus, NodeStatus, Request, Service, SnapshotRequest, SnapshotTaken, Status, VipStatus,
+};
 use ccm_types::{ClusterId, Epoch, NodeId, RoleName, Txid};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -81,6 +83,7 @@ impl Daemon {
             }
             Request::Promote(reply) => drop(reply.send(self.hand_to(self.id.as_str()).await)),
             Request::Leave(reply) => drop(reply.send(Err(String::from("not today")))),
+            Request::Snapshot(request, reply) => drop(reply.send(self.snapshot(&request))),
         }
     }
 
@@ -92,6 +95,24 @@ impl Daemon {
         bucket::lead(&self.url, &new.node, new.epoch, false).await;
         *self.leader.lock().unwrap() = new;
         Ok(())
+    }
+
+    /// A snapshot takes a second.
+    fn snapshot(&self, request: &SnapshotRequest) -> Result<SnapshotTaken, String> {
+        if self.leader.lock().unwrap().node != self.id.as_str() {
+            return Err(format!("{} is PASSIVE", self.id));
+        }
+        if request.within_ms < 1000 {
+            return Err(String::from("it goes on"));
+        }
+        Ok(SnapshotTaken {
+            name: String::from("ltx/9/0000000000000001-0000000000000412.ltx"),
+            txid: Txid::new(1042),
+            size: 5 << 20,
+            epoch: Some(Epoch::new(1)),
+            committed_at_ms: 1_700_000_000_000,
+            took_ms: 1234,
+        })
     }
 
     fn status(&self) -> Status {

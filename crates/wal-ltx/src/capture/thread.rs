@@ -17,10 +17,10 @@ use super::begin::Begin;
 use super::chain::{Chain, Read, Seal};
 use super::error::{CaptureError, in_words};
 use super::ship::Shipment;
-use super::snapshot::Snapshots;
+use super::snapshot::{Reply, Snapshots};
 use super::wake::Waker;
 use super::{CaptureConfig, CaptureEnd, CaptureProgress, Messages};
-use crate::store::{Level, LtxName};
+use crate::store::{Level, LtxInfo, LtxName};
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -29,11 +29,10 @@ pub(super) enum Message {
     Shipped(Txid),
     /// A snapshot is copied, or not and why.
     Copied(Result<Shipment, String>),
-    /// The snapshot is stored, or given up.
-    Snapshot {
-        /// Whether the bucket has it.
-        stored: bool,
-    },
+    /// The snapshot is stored, or given up and why.
+    Snapshot(Result<LtxInfo, String>),
+    /// Take a snapshot now.
+    Take(Reply),
     /// The bucket has lost what it had acknowledged.
     Lost,
     /// Ship everything and end.
@@ -175,9 +174,10 @@ impl Thread {
                 }
                 Ok(Message::Copied(Err(why))) => {
                     tracing::info!(%why, "a snapshot was not made");
-                    self.snapshots.done(false);
+                    self.snapshots.done(&Err(why));
                 }
-                Ok(Message::Snapshot { stored }) => self.snapshots.done(stored),
+                Ok(Message::Snapshot(stored)) => self.snapshots.done(&stored),
+                Ok(Message::Take(reply)) => self.snapshots.ask(reply),
                 Ok(Message::Lost) => self.snapshots.hurry(),
                 Ok(Message::Flush(reply)) => self.flushes.push(reply),
                 Ok(Message::Abandon) | Err(TryRecvError::Disconnected) => return true,
