@@ -99,7 +99,8 @@ impl Daemon {
 
     /// A snapshot takes a second.
     fn snapshot(&self, request: &SnapshotRequest) -> Result<SnapshotTaken, String> {
-        if self.leader.lock().unwrap().node != self.id.as_str() {
+        let leads = self.leader.lock().is_ok_and(|leader| leader.node == self.id.as_str());
+        if !leads {
             return Err(format!("{} is PASSIVE", self.id));
         }
         if request.within_ms < 1000 {
