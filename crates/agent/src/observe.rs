@@ -12,11 +12,12 @@ use ccm_election::LeaseStatus;
 use ccm_kv_state::{NodeRecord, Nodes};
 use ccm_role::Phase;
 use ccm_types::{BootClock, Epoch, NodeId, RoleName, Txid};
+use ccm_wal_ltx::compact::CompactProgress;
 use tokio::sync::watch;
 
 use crate::Settings;
 use crate::backend::{BackendPort, Measured};
-use crate::files::View;
+use crate::files::{Capturing, View};
 use crate::outcome;
 use crate::vip::VipPort;
 
@@ -102,7 +103,7 @@ impl Observer {
     ) -> Result<SnapshotTaken, String> {
         let node = &self.settings.node;
         let requests = match &*self.view.borrow() {
-            View::Capturing(_, requests) => Some(requests.clone()),
+            View::Capturing(capturing) => Some(capturing.snapshots.clone()),
             View::Idle | View::Following(_) => None,
         };
         let Some(requests) = requests else {
@@ -202,7 +203,7 @@ impl Observer {
                     problem: progress.problem.clone(),
                 }
             }
-            View::Capturing(progress, _) => {
+            View::Capturing(Capturing { progress, compaction, .. }) => {
                 let progress = progress.borrow();
                 let now = BootClock.now();
                 Replication {
@@ -210,7 +211,7 @@ impl Observer {
                     txid: progress.txid,
                     lag: progress.oldest_unshipped.map_or(Duration::ZERO, |at| now.since(at)),
                     unshipped: progress.unshipped_bytes,
-                    problem: None,
+                    problem: bucket_problem(&compaction.borrow()),
                 }
             }
         }
@@ -223,6 +224,19 @@ fn still_going(within: Duration) -> String {
         "the snapshot is not in the bucket after {} s: it goes on, see `ccm ltx list --level 9`",
         within.as_secs_f32()
     )
+}
+
+/// What an operator should know of the bucket: only what does not go away by itself.
+fn bucket_problem(compaction: &CompactProgress) -> Option<String> {
+    if let Some(name) = compaction.damaged {
+        return Some(format!(
+            "{name} in the bucket is damaged: a snapshot replaces it, then it is removed; see \
+             `ccm ltx verify`"
+        ));
+    }
+    let lasting = !compaction.passing && !compaction.fenced;
+    let problem = compaction.problem.as_ref().filter(|_| lasting)?;
+    Some(format!("the bucket is not kept small: {problem}; see `ccm ltx verify`"))
 }
 
 fn node_status(record: NodeRecord) -> NodeStatus {

@@ -42,7 +42,8 @@ pub(super) async fn compact<S: LtxStore>(
     let mut parts = Vec::new();
     for group in inputs.chunks(FAN_IN) {
         let contents = fetch::all(store, &config.spool, group).await?;
-        parts.push(job.merge(contents, small).await?);
+        let merged = job.merge(contents, small).await;
+        parts.push(merged.map_err(|error| named(error, group))?);
     }
     while parts.len() > 1 {
         let mut fewer = Vec::new();
@@ -65,6 +66,19 @@ pub(super) async fn compact<S: LtxStore>(
     let bytes = size(&content)?;
     store.put(fence, name, header.timestamp_ms, body).await?;
     Ok(bytes)
+}
+
+/// Says which file it is that is not sound.
+fn named(error: CompactError, inputs: &[LtxInfo]) -> CompactError {
+    match error {
+        CompactError::Merge { name, source: source @ MergeError::Input { index, .. } } => {
+            match inputs.get(index) {
+                Some(input) => CompactError::Damaged { name: input.name, source },
+                None => CompactError::Merge { name, source },
+            }
+        }
+        other => other,
+    }
 }
 
 fn size(content: &Content) -> Result<u64, CompactError> {

@@ -29,8 +29,6 @@ pub struct Pass {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     first: BTreeMap<LtxName, Monotonic>,
-    /// The file that the last pass has found damaged.
-    damaged: Option<LtxName>,
 }
 
 impl Seen {
