@@ -111,3 +111,30 @@ async fn a_damaged_file_is_named_and_goes_when_a_snapshot_holds_what_it_held() {
     drop(application);
     check_rows(&bench, &data, &behind.path("replica.db")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_starts_although_the_last_file_is_damaged() {
+    let bench = Bench::new().await;
+    let data = bench.dir.path().join("data.db");
+    let application = Connection::open(&data).unwrap();
+    let schema = "PRAGMA journal_mode = wal; CREATE TABLE t(id INTEGER PRIMARY KEY, v BLOB)";
+    application.execute_batch(schema).unwrap();
+    let start = async || {
+        let config = CaptureConfig::new(data.clone(), bench.spool());
+        Capture::start(bench.store.clone(), bench.fence, config).await.unwrap()
+    };
+    let insert = || application.execute("INSERT INTO t(v) VALUES (randomblob(900))", []).unwrap();
+    let mut capture = start().await;
+    insert();
+    let tip = capture.flush(WITHIN).await.unwrap();
+    damage(&bench, LtxName { level: Level::L0, min: tip, max: tip }).await;
+    insert();
+    let mut capture = start().await;
+    insert();
+    capture.snapshots().take().await.unwrap();
+    assert!(capture.flush(WITHIN).await.unwrap() > tip);
+    drop(application);
+    let passive = Passive::new();
+    catch_up(&bench.store, &passive.local, WITHIN, |_, _| {}).await.unwrap();
+    check_rows(&bench, &data, &passive.path("replica.db")).await;
+}

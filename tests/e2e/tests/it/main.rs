@@ -5,6 +5,8 @@
 mod bad_input;
 mod compaction;
 mod daemon_restart;
+mod damaged;
+mod diverged;
 mod guard;
 mod host_loss;
 mod identity;

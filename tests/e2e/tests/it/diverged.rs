@@ -1,0 +1,1 @@
+//! A node whose data has gone another way.
