@@ -18,7 +18,7 @@ pub use client::Client;
 pub use error::ControlError;
 pub use service::{Request, Service};
 pub use words::{
-    Answer, DemoteRequest, NatsStatus, NodeStatus, Pong, SnapshotAnswer, SnapshotRequest,
+    Answer, DemoteRequest, DivergedFile, DivergedStatus, NatsStatus, NodeStatus, Pong, SnapshotAnswer, SnapshotRequest,
     SnapshotTaken, Status, VipStatus,
 };
 

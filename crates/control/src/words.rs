@@ -36,10 +36,41 @@ pub struct Status {
     pub vip: Option<VipStatus>,
     /// The connection to NATS.
     pub nats: NatsStatus,
+    /// Data files of this node that were set aside.
+    #[serde(default)]
+    pub diverged: DivergedStatus,
     /// What an operator should know, in words.
     pub problem: Option<String>,
     /// The nodes of the cluster, as they said last.
     pub nodes: Vec<NodeStatus>,
+}
+
+/// Data files that were set aside, because they may hold what the cluster does not have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DivergedStatus {
+    /// How many there are.
+    pub count: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// The size beyond which no further one is set aside (`wal.divergedMaxBytes`).
+    pub max_bytes: u64,
+    /// The first ones of them.
+    pub files: Vec<DivergedFile>,
+}
+
+/// A data file that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DivergedFile {
+    /// Its name, as the commands take it.
+    pub name: String,
+    /// The epoch under which it was served, 0 when it never was.
+    pub epoch: Epoch,
+    /// The last of its transactions that is known to be in the bucket.
+    pub txid: Option<Txid>,
+    /// Its size in bytes, with its `-wal`.
+    pub bytes: u64,
 }
 
 /// The virtual IP.
@@ -78,6 +109,12 @@ pub struct NodeStatus {
     pub replication_lag_ms: u64,
     /// When it said so, RFC 3339.
     pub last_seen: String,
+    /// How many data files it has set aside.
+    #[serde(default)]
+    pub diverged_files: u64,
+    /// Their size in bytes.
+    #[serde(default)]
+    pub diverged_bytes: u64,
     /// What an operator should know, in words.
     pub problem: Option<String>,
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ccm_control::{
-    Client, ControlError, DemoteRequest, NatsStatus, NodeStatus, Pong, Request, Service,
+    Client, ControlError, DemoteRequest, DivergedFile, DivergedStatus, NatsStatus, NodeStatus, Pong, Request, Service,
     SnapshotTaken, Status, VipStatus,
 };
 use ccm_harness::NatsServer;
@@ -71,6 +71,17 @@ fn status(id: &NodeId) -> Status {
         unshipped_bytes: 4096,
         vip: Some(VipStatus { address: String::from("192.0.2.9/24"), held: true }),
         nats: NatsStatus { connected: true, server: String::from("127.0.0.1:4222") },
+        diverged: DivergedStatus {
+            count: 1,
+            bytes: 4096,
+            max_bytes: 1 << 36,
+            files: vec![DivergedFile {
+                name: String::from("data.db.diverged-e1-t42-1"),
+                epoch: Epoch::new(1),
+                txid: Some(Txid::new(42)),
+                bytes: 4096,
+            }],
+        },
         problem: None,
         nodes: vec![NodeStatus {
             node_id: id.clone(),
@@ -79,6 +90,8 @@ fn status(id: &NodeId) -> Status {
             txid: Txid::new(1042),
             replication_lag_ms: 5,
             last_seen: String::from("2026-01-02T03:04:05Z"),
+            diverged_files: 0,
+            diverged_bytes: 0,
             problem: Some(String::from("slow")),
         }],
     }

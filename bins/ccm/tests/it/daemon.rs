@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use ccm_control::{
-    NatsStatus, NodeStatus, Request, Service, SnapshotRequest, SnapshotTaken, Status, VipStatus,
+    DivergedStatus, NatsStatus, NodeStatus, Request, Service, SnapshotRequest, SnapshotTaken, Status, VipStatus,
 };
 use ccm_types::{ClusterId, Epoch, NodeId, RoleName, Txid};
 use tokio::sync::mpsc;
@@ -134,6 +134,7 @@ impl Daemon {
             unshipped_bytes: 0,
             vip: Some(VipStatus { address: String::from("10.0.1.100/24"), held: leads }),
             nats: NatsStatus { connected: true, server: String::from("127.0.0.1:4222") },
+            diverged: DivergedStatus::default(),
             problem: (!leads).then(|| String::from("the disk is full")),
             nodes: vec![NodeStatus {
                 node_id: self.id.clone(),
@@ -142,6 +143,8 @@ impl Daemon {
                 txid: Txid::new(1042),
                 replication_lag_ms: 0,
                 last_seen: String::from("2026-01-01T00:00:00Z"),
+                diverged_files: 0,
+                diverged_bytes: 0,
                 problem: None,
             }],
         }
