@@ -89,6 +89,7 @@ fn restore_exit(error: &RestoreError) -> Exit {
         RestoreError::Target(TargetError::Empty)
         | RestoreError::InUse { .. }
         | RestoreError::Moving { .. }
+        | RestoreError::NoRoom { .. }
         | RestoreError::Interrupted => Exit::TryAgain,
         RestoreError::Target(TargetError::Hole(_))
         | RestoreError::Damaged { .. }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use async_nats::Client;
 use async_nats::connection::State;
 use ccm_control::{
-    DivergedFile, DivergedStatus, NatsStatus, NodeStatus, Pong, SnapshotRequest, SnapshotTaken, Status, VipStatus,
+    DivergedFile, DivergedStatus, NatsStatus, NodeStatus, Pong, SnapshotRequest, SnapshotTaken,
+    Status, VipStatus,
 };
 use ccm_election::LeaseStatus;
 use ccm_kv_state::{NodeRecord, Nodes};

@@ -18,8 +18,8 @@ pub use client::Client;
 pub use error::ControlError;
 pub use service::{Request, Service};
 pub use words::{
-    Answer, DemoteRequest, DivergedFile, DivergedStatus, NatsStatus, NodeStatus, Pong, SnapshotAnswer, SnapshotRequest,
-    SnapshotTaken, Status, VipStatus,
+    Answer, DemoteRequest, DivergedFile, DivergedStatus, NatsStatus, NodeStatus, Pong,
+    SnapshotAnswer, SnapshotRequest, SnapshotTaken, Status, VipStatus,
 };
 
 use ccm_types::{ClusterId, NodeId};

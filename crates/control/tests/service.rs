@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use ccm_control::{
-    Client, ControlError, DemoteRequest, DivergedFile, DivergedStatus, NatsStatus, NodeStatus, Pong, Request, Service,
-    SnapshotTaken, Status, VipStatus,
+    Client, ControlError, DemoteRequest, DivergedFile, DivergedStatus, NatsStatus, NodeStatus,
+    Pong, Request, Service, SnapshotTaken, Status, VipStatus,
 };
 use ccm_harness::NatsServer;
 use ccm_harness::wait::until_async;

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use ccm_control::{
-    DivergedStatus, NatsStatus, NodeStatus, Request, Service, SnapshotRequest, SnapshotTaken, Status, VipStatus,
+    DivergedStatus, NatsStatus, NodeStatus, Request, Service, SnapshotRequest, SnapshotTaken,
+    Status, VipStatus,
 };
 use ccm_types::{ClusterId, Epoch, NodeId, RoleName, Txid};
 use tokio::sync::mpsc;
