@@ -101,6 +101,6 @@ fn what_only_one_node_has_is_set_aside_said_and_shown_and_never_deleted_to_make_
     cluster.wait_status(first, "a replica again", |status| {
         status["role"] == "PASSIVE" && status["txid"].as_u64().is_some_and(|txid| txid > 0)
     });
-    writer.stop();
+    assert!(!writer.stop().is_empty());
     assert_eq!(cluster.integrity(other), "ok");
 }
