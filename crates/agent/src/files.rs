@@ -129,7 +129,8 @@ async fn heal(mut view: Capturing) {
             told = Some(name);
             tracing::warn!(
                 %name,
-                "a file of the bucket is damaged: a snapshot is taken, so that nothing depends on it"
+                "a file of the bucket is damaged: a snapshot is taken, so that nothing depends \
+                 on it"
             );
         }
         match view.snapshots.take().await {

@@ -2,8 +2,8 @@
 //!
 //! The service is named `convex-{cluster}-{node}`; its endpoints live under
 //! `convex.{cluster}.svc.{node}.` (the node as one token): `status`, `ping`, `control.demote`,
-//! `control.promote`, `control.leave`, `control.snapshot`. Every payload is one JSON object. Standard
-//! tools find the service with `$SRV.PING` and `$SRV.INFO`.
+//! `control.promote`, `control.leave`, `control.snapshot`. Every payload is one JSON object.
+//! Standard tools find the service with `$SRV.PING` and `$SRV.INFO`.
 //!
 //! - [`Service`] offers it; requests come out of a channel with the way to answer them.
 //! - [`Client`] asks, with a deadline for every question.

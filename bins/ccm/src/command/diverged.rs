@@ -173,7 +173,8 @@ fn difference_words(file: &Aside, difference: &Difference) -> String {
 fn parting(file: &Aside, difference: &Difference) -> String {
     let mut text = match file.txid {
         Some(txid) => format!(
-            "  The bucket has its transactions up to {txid} of epoch {}; what came after is its own",
+            "  The bucket has its transactions up to {txid} of epoch {}; what came after is its \
+             own",
             file.epoch
         ),
         None => String::from("  Nobody knows which of its transactions the bucket has"),

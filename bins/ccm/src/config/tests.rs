@@ -128,7 +128,7 @@ fn a_required_key_that_is_missing_is_named_with_its_path() {
 }
 
 /// Text after the required keys, at the beginning of line 5, and the refusal.
-const REFUSED: [(&str, &str); 34] = [
+const REFUSED: [(&str, &str); 36] = [
     (r#", "nodeID": 1"#, "line 5, column 3: unknown key nodeID: did you mean nodeId?"),
     (
         r#", "backend": { "dataPth": "/x" }"#,

@@ -22,7 +22,8 @@ pub(super) async fn heal<S: LtxStore>(
         Ok(()) => {}
         Err(error @ StoreError::Damaged { .. }) => {
             let name = snapshot.name;
-            tracing::warn!(%name, %error, "the newest snapshot is damaged, too: nothing is deleted");
+            let error = error.to_string();
+            tracing::warn!(%name, %error, "the newest snapshot is damaged, too: nothing goes");
             return Ok(false);
         }
         Err(error) => return Err(error.into()),

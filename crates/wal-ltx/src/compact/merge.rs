@@ -70,14 +70,20 @@ pub(super) async fn compact<S: LtxStore>(
 
 /// Says which file it is that is not sound.
 fn named(error: CompactError, inputs: &[LtxInfo]) -> CompactError {
-    match error {
-        CompactError::Merge { name, source: source @ MergeError::Input { index, .. } } => {
-            match inputs.get(index) {
-                Some(input) => CompactError::Damaged { name: input.name, source },
-                None => CompactError::Merge { name, source },
-            }
+    let input = match &error {
+        CompactError::Merge { source: MergeError::Input { index, .. }, .. } => inputs.get(*index),
+        CompactError::Merge { .. }
+        | CompactError::Store(_)
+        | CompactError::Damaged { .. }
+        | CompactError::Unfit { .. }
+        | CompactError::File { .. }
+        | CompactError::Interrupted => None,
+    };
+    match (error, input) {
+        (CompactError::Merge { source, .. }, Some(input)) => {
+            CompactError::Damaged { name: input.name, source }
         }
-        other => other,
+        (error, _) => error,
     }
 }
 

@@ -119,7 +119,8 @@ pub enum LocalError {
     #[error(
         "{path} would have to be set aside, and {count} files with {bytes} bytes were set aside \
          before, of at most {max}: look at them (`ccm diverged list`), then move them away or drop \
-         them, or raise wal.divergedMaxBytes; nothing is deleted, and nothing is followed until then"
+         them, or raise wal.divergedMaxBytes; nothing is deleted, and nothing is followed until \
+         then"
     )]
     AsideFull {
         /// The file that would be set aside.

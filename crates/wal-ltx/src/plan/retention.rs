@@ -64,9 +64,9 @@ impl Retention {
 /// The files that may go, in the order to delete them: those that end first, of the same end the
 /// highest level first.
 ///
-/// `now_ms` is the wall clock, milliseconds since the Unix epoch; `idle` is how long the present end
-/// of the bucket has been seen by a clock that does not jump. Any part of the answer may be deleted,
-/// in any order.
+/// `now_ms` is the wall clock, milliseconds since the Unix epoch; `idle` is how long the present
+/// end of the bucket has been seen by a clock that does not jump. Any part of the answer may be
+/// deleted, in any order.
 #[must_use]
 pub fn expired(
     files: &[LtxInfo],

@@ -22,6 +22,26 @@ fn listed(cluster: &Cluster, node: usize) -> Vec<Value> {
     listed["files"].as_array().unwrap().clone()
 }
 
+/// What the file has: at least the writes that were acknowledged without a daemon.
+fn check_shown(cluster: &Cluster, first: usize, file: &Value) {
+    let name = file["name"].as_str().unwrap();
+    let shown = cluster.nodes[first].ccm("diverged", &["show", name, "--json"]).ok().json();
+    let txid = file["txid"].as_u64().unwrap();
+    assert_eq!(shown["ownFromTxid"], txid + 1, "{shown:#}");
+    assert!(shown["clusterTxid"].as_u64().unwrap() > txid, "{shown:#}");
+    assert!(shown["differingPages"].as_u64().unwrap() > 0, "{shown:#}");
+    assert!(shown["differingBytes"].as_u64().unwrap() > 0, "{shown:#}");
+    assert!(shown["ownCommits"].is_null() || shown["ownCommits"].as_u64().unwrap() > 0);
+    if shown["exact"] == true {
+        let tables = shown["tables"].as_array().unwrap();
+        let more = |t: &Value| t["rowsHere"].as_u64() > t["rowsCluster"].as_u64();
+        assert!(tables.iter().any(more), "{shown:#}");
+    }
+    let text = cluster.nodes[first].ccm("diverged", &["show", name]).ok().out;
+    let own = format!("  The bucket has its transactions up to {txid} of epoch ");
+    assert!(text.contains(&own) && text.contains("\n  The cluster is at transaction "), "{text}");
+}
+
 #[test]
 fn what_only_one_node_has_is_set_aside_said_and_shown_and_never_deleted_to_make_room() {
     let _machine = beside_others();
@@ -54,20 +74,7 @@ fn what_only_one_node_has_is_set_aside_said_and_shown_and_never_deleted_to_make_
         text.contains("1 data file set aside").then_some(())
     });
 
-    // What it has: at least the writes that were acknowledged without a daemon.
-    let shown = cluster.nodes[first].ccm("diverged", &["show", &name, "--json"]).ok().json();
-    let txid = files[0]["txid"].as_u64().unwrap();
-    assert_eq!(shown["ownFromTxid"], txid + 1, "{shown:#}");
-    assert!(shown["clusterTxid"].as_u64().unwrap() > txid, "{shown:#}");
-    assert!(shown["differingPages"].as_u64().unwrap() > 0, "{shown:#}");
-    assert!(shown["differingBytes"].as_u64().unwrap() > 0, "{shown:#}");
-    if shown["exact"] == true {
-        assert!(shown["ownCommits"].is_null() || shown["ownCommits"].as_u64().unwrap() > 0);
-        let tables = shown["tables"].as_array().unwrap();
-        let more = |t: &Value| t["rowsHere"].as_u64() > t["rowsCluster"].as_u64();
-        assert!(tables.iter().any(more), "{shown:#}");
-    }
-    println!("{}", cluster.nodes[first].ccm("diverged", &["show", &name]).ok().out);
+    check_shown(&cluster, first, &files[0]);
 
     // Over the bound: said, nothing goes, and a second file is not set aside.
     cluster.nodes[first].terminate(PATIENCE);
