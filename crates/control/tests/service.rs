@@ -179,7 +179,14 @@ async fn the_service_is_found_with_the_standard_questions_until_it_ends() {
                 .map(|endpoint| endpoint["subject"].as_str().unwrap())
                 .collect();
             subjects.sort_unstable();
-            let ends = ["control.demote", "control.leave", "control.promote", "ping", "status"];
+            let ends = [
+                "control.demote",
+                "control.leave",
+                "control.promote",
+                "control.snapshot",
+                "ping",
+                "status",
+            ];
             let expected = ends.map(|end| format!("convex.test.svc.db1=2Eexample=2Ecom.{end}"));
             assert_eq!(subjects, expected);
         }
@@ -307,9 +314,16 @@ fn the_status_is_the_json_that_programs_rely_on() {
         "txid": 1042, "replicationLagMs": 5, "unshippedBytes": 4096,
         "vip": { "address": "192.0.2.9/24", "held": true },
         "nats": { "connected": true, "server": "127.0.0.1:4222" }, "problem": null,
+        "diverged": {
+            "count": 1, "bytes": 4096, "maxBytes": 68_719_476_736_u64,
+            "files": [{
+                "name": "data.db.diverged-e1-t42-1", "epoch": 1, "txid": 42, "bytes": 4096,
+            }],
+        },
         "nodes": [{
             "nodeId": "a", "role": "PRIMARY", "backendStatus": "running", "txid": 1042,
-            "replicationLagMs": 5, "lastSeen": "2026-01-02T03:04:05Z", "problem": "slow",
+            "replicationLagMs": 5, "lastSeen": "2026-01-02T03:04:05Z",
+            "divergedFiles": 0, "divergedBytes": 0, "problem": "slow",
         }],
     });
     assert_eq!(serde_json::to_value(status(&node("a"))).unwrap(), expected);
