@@ -10,6 +10,7 @@ mod leave;
 mod ltx;
 mod promote;
 mod restore;
+mod snapshot;
 mod status;
 mod switchover;
 mod verify;
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: Cli) -> Ended {
         Command::Vip { command } => wait_for(vip::run(shared, command)),
         Command::Guard(guard) => guard::run(&guard),
         Command::Restore(restore) => wait_for(restore::run(shared, &restore)),
+        Command::Snapshot { timeout } => wait_for(snapshot::run(shared, &timeout)),
         Command::Ltx(ltx) => wait_for(ltx::run(shared, &ltx)),
         Command::Verify { no_check } => wait_for(verify::run(shared, !no_check)),
         Command::Diverged(diverged) => wait_for(diverged::run(shared, &diverged)),

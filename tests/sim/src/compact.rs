@@ -46,7 +46,7 @@ fn schedule() -> Schedule {
 
 fn retention() -> Retention {
     let (history, level0) = (Duration::from_secs(20), Duration::from_secs(3));
-    Retention { history, level0, level0_files_max: 50 }
+    Retention { history, step_max: history / 24, level0, level0_files_max: 50 }
 }
 
 impl World {
@@ -96,7 +96,7 @@ impl World {
                 self.compact_on(host, stage, fence);
             }
             (Stage::Expired, Said::Files { files, .. }, Some(fence)) => {
-                let names = expired(files, wall, &retention());
+                let names = expired(files, wall, Duration::ZERO, &retention());
                 let deletions = names.into_iter().map(|name| Ask::Delete { fence, name });
                 self.compact_on(host, Stage::Deleting(deletions.collect()), fence);
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ccm_types::{BootClock, Monotonic};
 use futures_util::{StreamExt as _, stream};
 use tokio_util::task::TaskTracker;
 
@@ -24,9 +25,11 @@ pub struct Pass {
     pub deleted: u64,
 }
 
-/// When files were seen in the bucket first, milliseconds since the Unix epoch.
+/// When files were seen in the bucket first, by a clock that does not jump.
 #[derive(Debug, Default)]
-pub(super) struct Seen(BTreeMap<LtxName, i64>);
+pub(super) struct Seen {
+    first: BTreeMap<LtxName, Monotonic>,
+}
 
 impl Seen {
     /// The files that may be relied on when others go.
@@ -35,17 +38,31 @@ impl Seen {
     /// deletions. So a file that was made late, of what has been safe for long, does not count
     /// until it is safe itself. One of what is just as young does: it would be lost together
     /// with what it contains.
-    fn settled(&mut self, files: &[LtxInfo], now_ms: i64, settle: Duration) -> Vec<LtxInfo> {
-        let before = std::mem::take(&mut self.0);
-        let first = |name: &LtxName| before.get(name).map_or(now_ms, |seen| *seen);
-        self.0 = files.iter().map(|f| (f.name, first(&f.name))).collect();
-        let settle = i64::try_from(settle.as_millis()).unwrap_or(i64::MAX);
+    fn settled(
+        &mut self,
+        files: &[LtxInfo],
+        (now, now_ms): (Monotonic, i64),
+        settle: Duration,
+    ) -> Vec<LtxInfo> {
+        let before = std::mem::take(&mut self.first);
+        let first = |name: &LtxName| before.get(name).map_or(now, |seen| *seen);
+        self.first = files.iter().map(|f| (f.name, first(&f.name))).collect();
+        let young_ms = i64::try_from(settle.as_millis()).unwrap_or(i64::MAX);
         let for_long = |f: &LtxInfo| {
             f.name.level == Level::L0
-                || now_ms.saturating_sub(first(&f.name)) >= settle
-                || now_ms.saturating_sub(f.timestamp_ms) < settle
+                || now.since(first(&f.name)) >= settle
+                || now_ms.saturating_sub(f.timestamp_ms) < young_ms
         };
         files.iter().filter(|f| for_long(f)).cloned().collect()
+    }
+}
+
+impl Seen {
+    /// How long the present end of the bucket has been seen.
+    fn idle(&self, now: Monotonic) -> Duration {
+        let end = self.first.keys().map(|name| name.max).max();
+        let first = self.first.iter().filter(|(name, _)| Some(name.max) == end);
+        first.map(|(_, seen)| now.since(*seen)).max().unwrap_or_default()
     }
 }
 
@@ -118,8 +135,9 @@ async fn delete<S: LtxStore>(
 ) -> Result<(), CompactError> {
     let files = store.list().await?;
     done.files = files.len();
-    let settled = seen.settled(&files, now_ms, config.settle);
-    let expired = expired(&settled, now_ms, &config.retention);
+    let now = BootClock.now();
+    let settled = seen.settled(&files, (now, now_ms), config.settle);
+    let expired = expired(&settled, now_ms, seen.idle(now), &config.retention);
     let mut deletions =
         stream::iter(expired).map(|name| store.delete(fence, name)).buffered(DELETIONS);
     while let Some(deleted) = deletions.next().await {
@@ -147,8 +165,9 @@ mod tests {
         let settle = Duration::from_millis(100);
         let files = [file(0, 1, 0), file(1, 1, 0), file(1, 2, 950), file(9, 1, 0)];
         let mut seen = Seen::default();
+        let at = |ms: i64| (Monotonic::from_millis(u64::try_from(ms).unwrap()), ms);
         let mut count = |now_ms, files: &[LtxInfo]| {
-            let settled = seen.settled(files, now_ms, settle);
+            let settled = seen.settled(files, at(now_ms), settle);
             settled.iter().map(|f| (f.name.level.get(), f.name.max.get())).collect::<Vec<_>>()
         };
         let all = [(0, 1), (1, 1), (1, 2), (9, 1)];
@@ -158,6 +177,6 @@ mod tests {
         // Made again after it was lost.
         assert_eq!(count(1200, &files[..1]), [(0, 1)]);
         assert_eq!(count(1300, &files), [(0, 1)]);
-        assert_eq!(Seen::default().settled(&files, 5, Duration::ZERO).len(), 4);
+        assert_eq!(Seen::default().settled(&files, at(5), Duration::ZERO).len(), 4);
     }
 }

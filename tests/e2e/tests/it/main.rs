@@ -5,6 +5,8 @@
 mod bad_input;
 mod compaction;
 mod daemon_restart;
+mod damaged;
+mod diverged;
 mod guard;
 mod host_loss;
 mod identity;
@@ -15,4 +17,5 @@ mod nats_outage;
 mod planned;
 mod restart_together;
 mod restore;
+mod snapshot;
 mod virtual_ip;
