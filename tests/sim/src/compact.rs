@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use ccm_types::Monotonic;
-use ccm_wal_ltx::plan::{Compaction, Retention, Schedule, due, expired};
+use ccm_wal_ltx::plan::{Compaction, Retention, Schedule, due, expired, forward};
 use ccm_wal_ltx::store::{Fence, LtxInfo};
 
 use crate::files::Running;
@@ -90,6 +90,8 @@ impl World {
                 for compaction in due(files, wall, &schedule()) {
                     merged.extend(self.merge(&compaction, fence, &merged));
                 }
+                let later = forward(files, wall, Duration::ZERO, &retention(), u64::MAX);
+                merged.extend(later.and_then(|snapshot| self.merge(&snapshot, fence, &merged)));
                 self.compact_on(host, Stage::Putting(merged), fence);
             }
             (stage @ Stage::Putting(_), Said::Stored(_), Some(fence)) => {

@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio_util::task::TaskTracker;
 
 use super::{CompactConfig, CompactError, merge};
-use crate::plan::{due, expired};
+use crate::plan::{Compaction, due, expired, forward};
 use crate::store::{Fence, Level, LtxInfo, LtxName, LtxStore};
 
 /// Deletions at a time: while the chunks of one are purged the next one is decided.
@@ -98,7 +98,32 @@ pub(super) async fn run<S: LtxStore>(
         return (done, compacted);
     }
     let deleted = delete(store, fence, config, now_ms, (seen, &mut done)).await;
-    (done, compacted.and(deleted))
+    let forward = match &deleted {
+        Ok(Some(snapshot)) => make(store, fence, config, snapshot, (tracker, &mut done)).await,
+        Ok(None) | Err(_) => Ok(()),
+    };
+    (done, compacted.and(deleted.map(|_| ())).and(forward))
+}
+
+/// Brings the beginning of the history forward.
+async fn make<S: LtxStore>(
+    store: &S,
+    fence: Fence,
+    config: &CompactConfig,
+    snapshot: &(LtxName, Vec<LtxInfo>),
+    (tracker, done): (&TaskTracker, &mut Pass),
+) -> Result<(), CompactError> {
+    let (name, inputs) = snapshot;
+    let bytes = merge::compact(store, fence, config, (*name, inputs), tracker).await?;
+    (done.compacted, done.files) = (done.compacted + 1, done.files + 1);
+    tracing::debug!(%name, inputs = inputs.len(), bytes, "the history begins later");
+    Ok(())
+}
+
+/// The files of a compaction, and their infos.
+fn inputs(compaction: &Compaction, files: &[LtxInfo]) -> Option<(LtxName, Vec<LtxInfo>)> {
+    let info = |name: &LtxName| files.iter().find(|f| f.name == *name).cloned();
+    Some((compaction.output()?, compaction.inputs.iter().filter_map(info).collect()))
 }
 
 async fn compact<S: LtxStore>(
@@ -126,18 +151,22 @@ async fn compact<S: LtxStore>(
     Ok(())
 }
 
+/// Deletes what has expired; what brings the beginning of the history forward.
 async fn delete<S: LtxStore>(
     store: &S,
     fence: Fence,
     config: &CompactConfig,
     now_ms: i64,
     (seen, done): (&mut Seen, &mut Pass),
-) -> Result<(), CompactError> {
+) -> Result<Option<(LtxName, Vec<LtxInfo>)>, CompactError> {
     let files = store.list().await?;
     done.files = files.len();
     let now = BootClock.now();
     let settled = seen.settled(&files, (now, now_ms), config.settle);
-    let expired = expired(&settled, now_ms, seen.idle(now), &config.retention);
+    let (idle, retention) = (seen.idle(now), &config.retention);
+    let expired = expired(&settled, now_ms, idle, retention);
+    let forward = forward(&settled, now_ms, idle, retention, config.schedule.bytes_max);
+    let forward = forward.and_then(|compaction| inputs(&compaction, &settled));
     let mut deletions =
         stream::iter(expired).map(|name| store.delete(fence, name)).buffered(DELETIONS);
     while let Some(deleted) = deletions.next().await {
@@ -145,7 +174,7 @@ async fn delete<S: LtxStore>(
         done.deleted += 1;
         done.files -= 1;
     }
-    Ok(())
+    Ok(forward)
 }
 
 #[cfg(test)]

@@ -2,13 +2,18 @@
 //!
 //! - Snapshots: those that are older than the history, but for the newest of them, with which a
 //!   restore to the beginning of the history begins. The newest snapshot always stays.
-//! - Files of every level that end at or before that snapshot.
+//! - Snapshots between that one and the newest, when increments lead past them: two copies of the
+//!   database are enough. [`forward`] makes the first one move with the history.
+//! - Files of every level that end at or before the snapshot with which the history begins.
 //! - Level 0: files that a file of a higher level contains, when that one is older than
 //!   [`Retention::level0`], or at once when there are more than
 //!   [`Retention::level0_files_max`] of them. The last one of an epoch stays as long as any file
 //!   that ends with it: it is the proof by which a node that has lost its leadership finds that
 //!   all of its data file is in the bucket, and is of the epoch that wrote it, which a file that a
 //!   later epoch has merged is not.
+//! - Levels above 0: files that a file of a higher level contains, beyond an eighth of the size of
+//!   the newest snapshot, the oldest first. Where much is written a restore to a time long ago
+//!   ends at a boundary of a higher level.
 //! - The newest file of every level always stays. A capture, and a Litestream that takes over, go
 //!   on from the newest of level 0, and Litestream finds in the others what is compacted already.
 //!
@@ -27,6 +32,8 @@
 //! never make a restore end earlier ([`super::restore_plan`] takes the file that leads furthest).
 //! So everything that can be restored in the end can be restored all the time in between.
 
+mod snapshots;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +41,7 @@ use std::time::Duration;
 use ccm_types::{Epoch, Txid};
 
 use crate::store::{Level, LtxInfo, LtxName};
+pub use snapshots::forward;
 
 /// How long files stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +69,9 @@ impl Retention {
     }
 }
 
+/// The part of a snapshot's size that files above level 0 may have that others contain.
+const CONTAINED_PART: u64 = 8;
+
 /// The files that may go, in the order to delete them: those that end first, of the same end the
 /// highest level first.
 ///
@@ -79,11 +90,14 @@ pub fn expired(
     let newest = newest_of_levels(files);
     let free = |f: &&LtxInfo| newest.get(&f.name.level) != Some(&f.name);
     let outdated = |f: &LtxInfo| base.is_some_and(|base| is_behind(f.name, base));
-    let compacted = compacted_level0(files, now_ms, retention);
+    let mut unneeded = compacted_level0(files, now_ms, retention);
+    unneeded.extend(snapshots::superfluous(files, &ages, base, retention.history));
+    unneeded.extend(contained(files));
+    unneeded.sort_unstable();
     let mut expired: Vec<LtxName> = files
         .iter()
         .filter(free)
-        .filter(|f| outdated(f) || compacted.binary_search(&f.name).is_ok())
+        .filter(|f| outdated(f) || unneeded.binary_search(&f.name).is_ok())
         .map(|f| f.name)
         .collect();
     // Proofs after what they prove.
@@ -116,6 +130,12 @@ impl Ages {
             (later, step_max_ms) = (time, millis(step_max));
         }
         Self(ages)
+    }
+
+    /// How much older the first state is than the second.
+    fn between(&self, first: Txid, second: Txid) -> Duration {
+        let age = |txid| self.0.get(&txid).copied().unwrap_or(0);
+        Duration::from_millis(age(first).saturating_sub(age(second)))
     }
 
     fn is_older(&self, txid: Txid, than: Duration) -> bool {
@@ -164,6 +184,25 @@ fn compacted_level0(files: &[LtxInfo], now_ms: i64, retention: &Retention) -> Ve
     let mut names: Vec<LtxName> = covered.iter().enumerate().filter_map(go).collect();
     names.sort_unstable();
     names
+}
+
+/// Files above level 0 that a file of a higher level contains, as far as there are too many.
+fn contained(files: &[LtxInfo]) -> Vec<LtxName> {
+    let snapshots = files.iter().filter(|f| f.name.level == Level::SNAPSHOT);
+    let Some(newest) = snapshots.max_by_key(|f| f.name.max) else { return Vec::new() };
+    let mut contained: Vec<&LtxInfo> = Vec::new();
+    for level in (1..Level::SNAPSHOT.get()).filter_map(Level::new) {
+        let higher: Vec<LtxInfo> = files.iter().filter(|f| f.name.level > level).cloned().collect();
+        let cover = Cover::of(&higher, i64::MAX);
+        contained.extend(files.iter().filter(|f| f.name.level == level && cover.contains(f.name)));
+    }
+    contained.sort_unstable_by_key(|f| Reverse((f.name.max, f.name.level)));
+    let mut room = Some(newest.size / CONTAINED_PART);
+    let too_many = contained.into_iter().filter(|f| {
+        room = room.and_then(|room| room.checked_sub(f.size));
+        room.is_none()
+    });
+    too_many.map(|f| f.name).collect()
 }
 
 fn last_of_epochs(files: &[LtxInfo]) -> BTreeMap<Option<Epoch>, Txid> {

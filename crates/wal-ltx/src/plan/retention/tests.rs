@@ -55,6 +55,17 @@ fn what_may_go() {
         ("9:1:2-2000 9:1:4-1500", "9:1:2"),
         ("9:1:4-1500 1:1:2-2000 1:3:4-1500 1:5:6-20 0:4:4-1500@7 0:7:7-1", "1:1:2 1:3:4 0:4:4"),
         ("9:1:4-1500 1:1:2-2000 1:3:5-1400 1:6:6-9", "1:1:2"),
+        // Between the first snapshot and the newest none is needed when increments lead on.
+        ("9:1:2-900 9:1:4-800 9:1:6-10 1:3:4-800 1:5:6-10", "9:1:4"),
+        ("9:1:2-900 9:1:4-800 9:1:5-700 9:1:6-10 1:3:4-800 0:5:5-700 0:6:6-10", "9:1:4 9:1:5"),
+        ("9:1:2-900 9:1:4-800 9:1:5-700 9:1:6-10 1:3:4-800 1:6:6-10", "9:1:4"),
+        ("9:1:2-1900 9:1:4-900 9:1:6-10 1:3:6-10", "9:1:4"),
+        // In a new bucket the first file of all is the first copy.
+        ("0:1:1-90 9:1:2-80 9:1:6-10 1:2:6-10", "9:1:2"),
+        ("0:1:1-90 9:1:2-80 9:1:6-10 1:3:6-10", ""),
+        // But the one with which the history can begin when the first is not brought forward.
+        ("9:1:2-1600 9:1:4-90 9:1:6-10 1:3:6-10", ""),
+        ("9:1:2-1600 9:1:3-110 9:1:4-90 9:1:5-50 9:1:6-10 1:3:6-10", "9:1:3 9:1:5"),
         // The newest of a level stays.
         ("9:1:4-1500 1:1:4-1500 2:1:4-1500 3:1:4-1500 0:4:4-1500", ""),
         ("9:1:4-1500 0:4:4-1500", ""),
@@ -130,7 +141,12 @@ impl Past {
 
     fn put(&mut self, name: LtxName, timestamp_ms: i64) {
         let epoch = Some(Epoch::new(self.epoch));
-        self.files.push(LtxInfo { name, size: 1, timestamp_ms, epoch });
+        let size = if name.level == Level::SNAPSHOT { 10_000 } else { 1 };
+        self.files.push(LtxInfo { name, size, timestamp_ms, epoch });
+    }
+
+    fn snapshots(&self) -> usize {
+        self.files.iter().filter(|f| f.name.level == Level::SNAPSHOT).count()
     }
 
     /// The last transaction that was committed no later.
@@ -147,6 +163,11 @@ impl Past {
             let output = compaction.output().unwrap();
             assert!(self.files.iter().all(|f| f.name != output), "{output} is there");
             self.put(output, newest);
+        }
+        let later = forward(&self.files, now, NOT_IDLE, &self.retention, u64::MAX);
+        if let Some((output, last)) = later.and_then(|c| Some((c.output()?, *c.inputs.last()?))) {
+            let last = self.files.iter().find(|f| f.name == last).unwrap();
+            self.put(output, last.timestamp_ms);
         }
     }
 
@@ -225,6 +246,10 @@ fn everything_can_be_restored_at_every_moment_of_a_long_life() {
             most = most.max(past.files.len());
         }
         assert!(most < 400, "{most} files");
+        past.compact(now);
+        let gone = expired(&past.files, now, NOT_IDLE, &past.retention);
+        past.files.retain(|f| !gone.contains(&f.name));
+        assert!(past.snapshots() <= 3, "{} snapshots, seed {seed}", past.snapshots());
     }
 }
 
@@ -329,4 +354,58 @@ fn an_idle_bucket_comes_to_rest() {
     assert_eq!(levels.len(), 5, "{names:?}");
     assert!(names.iter().all(|n| n.max == Txid::new(100)), "{names:?}");
     assert!(expired(&past.files, later + 3600 * SECOND, 2 * hour, &past.retention).is_empty());
+}
+
+#[test]
+fn merged_files_that_others_contain_take_an_eighth_of_a_snapshot() {
+    let now = 1_700_000_000_000;
+    let words = "9:1:1-90 1:2:2-80 1:3:3-70 1:4:4-60 2:2:3-70 2:4:4-60 3:2:4-60 0:5:5-1";
+    let sized = |snapshot| {
+        let mut files: Vec<LtxInfo> = words.split(' ').map(|word| file(word, now)).collect();
+        files[0].size = snapshot;
+        short(&expired(&files, now, NOT_IDLE, &Retention::new(Duration::from_secs(1000))))
+    };
+    assert_eq!(sized(40), "");
+    assert_eq!(sized(32), "1:2:2");
+    // The newest of a level stays, and counts.
+    assert_eq!(sized(16), "1:2:2 2:2:3 1:3:3");
+    assert_eq!(sized(0), "1:2:2 2:2:3 1:3:3");
+}
+
+#[test]
+fn the_beginning_of_the_history_is_brought_forward() {
+    let cases = [
+        ("", ""),
+        ("9:1:2-1300 1:3:4-1200", "9:1:2 1:3:4"),
+        // Not before it is a quarter too old.
+        ("9:1:2-1200 1:3:4-1100", ""),
+        ("9:1:2-1300 1:3:4-900 1:5:6-10", ""),
+        // With the widest files, as far as they have left the history.
+        ("9:1:2-1300 1:3:4-1200 1:5:5-1100 2:3:5-1100 1:6:6-1000 1:7:7-900", "9:1:2 2:3:5 1:6:6"),
+        ("0:1:1-1300 1:2:4-1200 9:1:5-10", "0:1:1 1:2:4"),
+        // A file of level 0 that is not merged as well.
+        ("9:1:2-1300 1:3:4-1200 0:5:5-1100", "9:1:2 1:3:4 0:5:5"),
+        ("9:1:2-1300 1:4:5-1200", ""),
+        // A newer snapshot is old enough itself.
+        ("9:1:2-1300 9:1:4-1100 1:3:4-1100 1:5:6-1050", ""),
+        // More than may be merged: ten files of one byte.
+        (
+            "9:1:2-1300 1:3:3-1200 1:4:4-1200 1:5:5-1200 1:6:6-1200 1:7:7-1200 1:8:8-1200 1:9:9-1200 \
+          1:10:10-1200 1:11:11-1200",
+            "9:1:2 1:3:3 1:4:4 1:5:5 1:6:6 1:7:7 1:8:8 1:9:9 1:10:10 1:11:11",
+        ),
+        (
+            "9:1:2-1300 1:3:3-1200 1:4:4-1200 1:5:5-1200 1:6:6-1200 1:7:7-1200 1:8:8-1200 1:9:9-1200 \
+          1:10:10-1200 1:11:11-1200 1:12:12-1200",
+            "",
+        ),
+    ];
+    let now = 1_700_000_000_000;
+    for (text, expected) in cases {
+        let files: Vec<LtxInfo> = text.split_whitespace().map(|word| file(word, now)).collect();
+        let history = Duration::from_secs(1000);
+        let retention = Retention { step_max: Duration::MAX, ..Retention::new(history) };
+        let forward = forward(&files, now, NOT_IDLE, &retention, 10);
+        assert_eq!(short(&forward.map_or(Vec::new(), |c| c.inputs)), expected, "{text}");
+    }
 }
