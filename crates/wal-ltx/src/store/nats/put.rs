@@ -207,10 +207,11 @@ impl Bucket {
     }
 
     async fn next_ack(&self, acks: &mut Subscriber) -> Result<(), Failure> {
-        match tokio::time::timeout(self.api.timeout, acks.next()).await {
-            Ok(Some(message)) => api::ack(&message).map(|_| ()),
-            Ok(None) => Err(Failure::NoAnswer("the connection was closed".into())),
-            Err(elapsed) => Err(Failure::NoAnswer(elapsed.into())),
+        let next = tokio::time::timeout(self.api.timeout, acks.next());
+        match self.api.while_connected(next).await {
+            Some(Ok(Some(message))) => api::ack(&message).map(|_| ()),
+            Some(Ok(None)) | None => Err(Failure::NoAnswer("the connection was closed".into())),
+            Some(Err(elapsed)) => Err(Failure::NoAnswer(elapsed.into())),
         }
     }
 
