@@ -31,6 +31,13 @@ pub fn litestream() -> PathBuf {
     find("CCM_LITESTREAM", "litestream")
 }
 
+/// Litestream's SQLite extension, without the `.so`: `$CCM_LITESTREAM_VFS`, else what `cargo xtask
+/// setup` installed, else PATH.
+#[must_use]
+pub fn litestream_vfs() -> PathBuf {
+    find("CCM_LITESTREAM_VFS", "litestream-vfs.so").with_extension("")
+}
+
 /// `command` as a child that the kernel kills when the calling thread ends.
 ///
 /// Goes through setpriv(1), which sets the parent-death signal and then becomes the program, so

@@ -46,6 +46,16 @@ pub struct NatsStoreConfig {
     pub max_age: Option<Duration>,
 }
 
+impl NatsStoreConfig {
+    /// The bucket as it is, or a new one with one replica that keeps everything; the server may
+    /// take five seconds to answer.
+    #[must_use]
+    pub fn new(bucket: String) -> Self {
+        let timeout = Duration::from_secs(5);
+        Self { bucket, replicas: 1, create: true, timeout, max_age: None }
+    }
+}
+
 /// An LTX object store in a NATS bucket.
 ///
 /// Clones share the connection and what is known of the bucket; each has its own view of what
