@@ -1,4 +1,8 @@
 //! The port between replication and the object store, and the store's words.
+//!
+//! [`LtxStore`] is the port. [`NatsStore`] is the store in production: the server keeps the fence.
+//! [`DirStore`] is a folder, [`MemStore`] for tests. All of them pass one suite
+//! (`tests/store/suite.rs`), and so must another one.
 
 mod dir;
 mod mem;

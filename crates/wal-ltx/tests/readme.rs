@@ -67,7 +67,7 @@ fn rows(path: &Path) -> Vec<(i64, String)> {
 
 #[test]
 fn they_replicate_and_follow() {
-    let mut build = Command::new(env!("CARGO"));
+    let mut build = ccm_harness::cargo();
     build.args(["build", "--quiet", "-p", "ccm-wal-ltx"]).current_dir(ROOT);
     build.args(["--example", "replicate", "--example", "follow"]);
     assert!(build.status().unwrap().success());

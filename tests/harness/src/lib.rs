@@ -29,7 +29,7 @@ mod tools;
 pub mod wait;
 mod writer;
 
-pub use binaries::{bin_dir, build};
+pub use binaries::{bin_dir, build, cargo};
 pub use cluster::{Cluster, ClusterOptions, PATIENCE, VIP, ccm};
 pub use http::Http;
 pub use lan::{Host, INTERFACE, Lan, SWITCH, in_lan};

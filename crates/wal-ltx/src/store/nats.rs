@@ -10,10 +10,10 @@ mod open;
 mod piece;
 mod put;
 mod sweep;
+mod uploads;
 mod watch;
 mod written;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +27,7 @@ use api::Api;
 use layout::Layout;
 pub(crate) use layout::digest_text;
 use list::Listing;
+use uploads::Uploads;
 use watch::WatchSlot;
 use written::Written;
 
@@ -82,8 +83,7 @@ struct Bucket {
     /// The stream sequence of the last write of this node.
     written: Written,
     listing: Mutex<Option<Arc<Listing>>>,
-    /// Ids of chunks whose object may still come to be.
-    uploading: Mutex<BTreeSet<String>>,
+    uploads: Uploads,
 }
 
 impl NatsStore {

@@ -15,6 +15,7 @@ use ccm_wal_ltx::store::{
     Body, Fence, Level, LtxName, LtxStore as _, NatsStore, NatsStoreConfig, StoreError,
 };
 use serde_json::json;
+use tokio::task::JoinSet;
 
 pub(crate) const WITHIN: Duration = Duration::from_secs(120);
 
@@ -46,8 +47,7 @@ impl Servers {
             Self::One(server) => (vec![server.url()], 1),
             Self::Three(cluster) => (cluster.urls(), 3),
         };
-        let options =
-            ConnectOptions::new().reconnect_delay_callback(|_| Duration::from_millis(50));
+        let options = ConnectOptions::new().reconnect_delay_callback(|_| Duration::from_millis(50));
         let client = options.connect(urls).await.unwrap();
         let config = NatsStoreConfig {
             bucket: String::from(BUCKET),
@@ -98,6 +98,27 @@ impl Servers {
     }
 }
 
+/// Something that goes on beside the test, and ends with it.
+#[derive(Debug)]
+pub(crate) struct Task<T>(JoinSet<T>);
+
+impl<T: Send + 'static> Task<T> {
+    pub(crate) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
+        let mut task = JoinSet::new();
+        task.spawn(work);
+        Self(task)
+    }
+
+    pub(crate) async fn end(mut self) -> T {
+        self.0.join_next().await.unwrap().unwrap()
+    }
+
+    /// Drops it where it is.
+    pub(crate) async fn abort(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
 pub(crate) fn node(text: &str) -> NodeId {
     NodeId::new(text).unwrap()
 }
@@ -109,7 +130,13 @@ pub(crate) fn l0(txid: u64) -> LtxName {
 /// The content of transaction `txid`: no other has the same.
 pub(crate) fn content(txid: u64, len: usize) -> Bytes {
     let seed = txid.to_be_bytes();
-    seed.iter().copied().cycle().zip(0_u64..).map(|(b, n)| b ^ n.to_be_bytes()[6]).take(len).collect()
+    seed.iter()
+        .copied()
+        .cycle()
+        .zip(0_u64..)
+        .map(|(b, n)| b ^ n.to_be_bytes()[6])
+        .take(len)
+        .collect()
 }
 
 pub(crate) async fn put(

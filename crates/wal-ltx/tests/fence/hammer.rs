@@ -8,13 +8,13 @@ use ccm_types::Epoch;
 use ccm_wal_ltx::store::{Fence, LtxStore as _, NatsStore};
 use tokio::task::JoinSet;
 
-use crate::bench::{Servers, WITHIN, check, content, l0, node, put};
+use crate::bench::{Servers, Task, WITHIN, check, content, l0, node, put};
 
 /// Bytes of the files: within a message, about a chunk, several, many.
 const SIZES: [usize; 6] = [1, 300, 60_000, 131_073, 900_000, 3_000_000];
 
 /// Puts under way at once.
-const WRITERS: u64 = 8;
+const WRITERS: usize = 8;
 
 /// What one writer knows when the fence has ended it.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ struct Written {
 /// Puts one file after another, each until there is an answer, until the fence has moved.
 async fn hammer(store: NatsStore, fence: Fence, first: u64) -> Written {
     let mut written = Written::default();
-    for (txid, size) in (first..).step_by(WRITERS as usize).zip(SIZES.iter().cycle()) {
+    for (txid, size) in (first..).step_by(WRITERS).zip(SIZES.iter().cycle()) {
         let body = content(txid, *size);
         let mut certain = true;
         loop {
@@ -74,7 +74,7 @@ async fn taken_over(mut servers: Servers, rounds: u64, kill: bool) {
         let (old, new) = if round % 2 == 0 { (0, 1) } else { (1, 0) };
         let mut writers = JoinSet::new();
         for writer in 1..=WRITERS {
-            writers.spawn(hammer(nodes[old].clone(), fence, round * 1_000_000 + writer));
+            writers.spawn(hammer(nodes[old].clone(), fence, round * 1_000_000 + writer as u64));
         }
         let begun = async || {
             let files = nodes[new].list().await.ok()?;
@@ -85,12 +85,12 @@ async fn taken_over(mut servers: Servers, rounds: u64, kill: bool) {
         let by = if new == 0 { "a" } else { "b" };
         let moving = {
             let new = nodes[new].clone();
-            tokio::spawn(async move { move_fence(&new, round + 1, by).await })
+            Task::new(async move { move_fence(&new, round + 1, by).await })
         };
         if kill {
             servers.kill_leader();
         }
-        fence = moving.await.unwrap();
+        fence = moving.end().await;
         let standing = loop {
             match nodes[new].list().await {
                 Ok(files) => break files,

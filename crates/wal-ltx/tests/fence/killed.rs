@@ -6,7 +6,7 @@ use ccm_types::Epoch;
 use ccm_wal_ltx::store::LtxStore as _;
 
 use crate::bench::{
-    CHUNK, Servers, TwoParts, check, content, l0, node, put, put_at_last, uploaded,
+    CHUNK, Servers, Task, TwoParts, check, content, l0, node, put, put_at_last, uploaded,
 };
 
 async fn in_the_middle_of_an_upload(mut servers: Servers) {
@@ -20,13 +20,13 @@ async fn in_the_middle_of_an_upload(mut servers: Servers) {
     let before = servers.chunks();
     let upload = {
         let (store, body) = (store.clone(), parts.body());
-        tokio::spawn(async move { store.put(fence, l0(2), 1_000, body).await })
+        Task::new(async move { store.put(fence, l0(2), 1_000, body).await })
     };
     uploaded(&servers, &before, 20).await;
     servers.kill_leader();
     tokio::task::spawn_blocking(|| parts.go_on()).await.unwrap();
     // It may get through; the chunks that are missing then must not make an object.
-    if let Err(error) = upload.await.unwrap() {
+    if let Err(error) = upload.end().await {
         assert!(error.is_transient(), "{error}");
     }
     put_at_last(&store, fence, 2, &body).await;
@@ -52,7 +52,7 @@ async fn under_small_files(mut servers: Servers) {
     let fence = store.move_fence(Epoch::new(1), &node("a")).await.unwrap();
     let (told, mut progress) = tokio::sync::watch::channel(0);
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let writing = tokio::spawn({
+    let writing = Task::new({
         let store = store.clone();
         async move {
             let mut acknowledged = BTreeMap::new();
@@ -76,7 +76,7 @@ async fn under_small_files(mut servers: Servers) {
         servers.heal();
     }
     stop.send_replace(true);
-    let acknowledged = writing.await.unwrap();
+    let acknowledged = writing.end().await;
     let names: Vec<_> = store.list().await.unwrap().iter().map(|file| file.name).collect();
     let expected: Vec<_> = acknowledged.keys().map(|txid| l0(*txid)).collect();
     assert_eq!(names, expected);

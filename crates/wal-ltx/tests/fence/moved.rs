@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ccm_types::Epoch;
 use ccm_wal_ltx::store::LtxStore as _;
 
-use crate::bench::{CHUNK, Servers, TwoParts, check, content, l0, node, put, uploaded};
+use crate::bench::{CHUNK, Servers, Task, TwoParts, check, content, l0, node, put, uploaded};
 
 async fn in_the_middle(servers: Servers) {
     let (old, new) = (servers.open().await, servers.open().await);
@@ -16,7 +16,7 @@ async fn in_the_middle(servers: Servers) {
     let before = servers.chunks();
     let upload = {
         let (old, body) = (old.clone(), parts.body());
-        tokio::spawn(async move { old.put(first, l0(1), 1_000, body).await })
+        Task::new(async move { old.put(first, l0(1), 1_000, body).await })
     };
     uploaded(&servers, &before, 20).await;
     let second = new.move_fence(Epoch::new(2), &node("b")).await.unwrap();
@@ -24,7 +24,7 @@ async fn in_the_middle(servers: Servers) {
     // Its chunks are of an earlier term: the new primary may remove them at once.
     assert_eq!(new.sweep(second).await.unwrap(), 1);
     tokio::task::spawn_blocking(|| parts.go_on()).await.unwrap();
-    assert!(upload.await.unwrap().unwrap_err().is_fenced());
+    assert!(upload.end().await.unwrap_err().is_fenced());
     assert_eq!(new.list().await.unwrap(), []);
     put(&new, second, 1, body.clone()).await.unwrap();
     check(&servers, &new, second, &BTreeMap::from([(1, body)])).await;
@@ -49,13 +49,12 @@ async fn the_next_primary_sweeps_what_a_dead_one_has_sent() {
     let dir = tempfile::tempdir().unwrap();
     let parts = TwoParts::new(dir.path(), content(1, 40 * CHUNK), 20 * CHUNK);
     let before = servers.chunks();
-    let upload = tokio::spawn({
+    let upload = Task::new({
         let body = parts.body();
         async move { old.put(first, l0(1), 1_000, body).await }
     });
     uploaded(&servers, &before, 20).await;
-    upload.abort();
-    assert!(upload.await.unwrap_err().is_cancelled());
+    upload.abort().await;
     tokio::task::spawn_blocking(|| parts.go_on()).await.unwrap();
     assert!(!servers.chunks().is_empty());
     let second = new.move_fence(Epoch::new(2), &node("b")).await.unwrap();

@@ -69,10 +69,8 @@ async fn who_cannot_get_the_lock_says_so_and_writes_nothing() {
     let held = File::open(inside(&folder, "ccm-lock")).unwrap();
     held.lock().unwrap();
     let other = node("b");
-    let (moved, stored) = tokio::join!(
-        store.move_fence(Epoch::new(2), &other),
-        put(&store, fence, 1, b"one"),
-    );
+    let (moved, stored) =
+        tokio::join!(store.move_fence(Epoch::new(2), &other), put(&store, fence, 1, b"one"),);
     for error in [moved.unwrap_err(), stored.unwrap_err()] {
         assert!(error.is_transient() && !error.is_ambiguous(), "{error}");
         assert!(error.to_string().contains("ccm-lock"), "{error}");

@@ -198,7 +198,8 @@ async fn an_account_that_may_not_write_into_the_bucket_stores_nothing() {
 async fn a_server_without_jetstream_is_unavailable() {
     let dir = tempfile::tempdir().unwrap();
     let conf = dir.path().join("nats.conf");
-    let accounts = "accounts { A { users = [ { user: ccm, password: x } ] }, B { jetstream: enabled,
+    let accounts =
+        "accounts { A { users = [ { user: ccm, password: x } ] }, B { jetstream: enabled,
                     users = [ { user: other, password: x } ] } }\n";
     std::fs::write(&conf, accounts).unwrap();
     let nats = NatsServer::start_with(&["-c", conf.to_str().unwrap()]);

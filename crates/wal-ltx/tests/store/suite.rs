@@ -179,7 +179,7 @@ async fn files_are_listed_in_order_with_what_is_known_of_them<P: Place>(place: P
     let store = place.open().await;
     let fence = store.move_fence(Epoch::new(3), &node("a")).await.unwrap();
     let put = async |name: LtxName, timestamp_ms: i64| {
-        let body = Body::Bytes(Bytes::from(vec![7; name.max.get() as usize]));
+        let body = Body::Bytes(Bytes::from(vec![7; usize::try_from(name.max.get()).unwrap()]));
         store.put(fence, name, timestamp_ms, body).await.unwrap();
     };
     assert_eq!(store.tip().await.unwrap(), Txid::ZERO);

@@ -74,9 +74,12 @@ impl Dir {
             let metadata = file.metadata()?;
             Ok((file, metadata))
         };
-        open().map_err(|source: io::Error| match source.kind() {
-            ErrorKind::NotFound => StoreError::NotFound { name },
-            _ => self.layout.failed("reading", &path, source),
+        open().map_err(|source: io::Error| {
+            if source.kind() == ErrorKind::NotFound {
+                StoreError::NotFound { name }
+            } else {
+                self.layout.failed("reading", &path, source)
+            }
         })
     }
 
@@ -109,8 +112,7 @@ impl Dir {
     /// The piece at `from`.
     pub(super) fn piece(&self, name: LtxName, from: Option<Mark>) -> Result<Piece, StoreError> {
         let (mut file, metadata) = self.open(name)?;
-        let content =
-            format!("{}-{}-{}", metadata.ino(), metadata.len(), metadata.mtime_nsec());
+        let content = format!("{}-{}-{}", metadata.ino(), metadata.len(), metadata.mtime_nsec());
         let same = from.filter(|mark| mark.content == content && mark.offset <= metadata.len());
         let mark = same.unwrap_or_else(|| Mark::begin(&content));
         let mut read = || {

@@ -39,7 +39,8 @@ impl Dir {
         }
         std::fs::create_dir_all(root).map_err(failed)?;
         // A lock, a fence may be there already: this may have been interrupted.
-        let ours = [self.layout.lock(), self.layout.fence(), self.layout.fence_upload(), ltx.clone()];
+        let ours =
+            [self.layout.lock(), self.layout.fence(), self.layout.fence_upload(), ltx.clone()];
         for file in std::fs::read_dir(root).map_err(failed)? {
             let path = file.map_err(failed)?.path();
             if !ours.contains(&path) {

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::api::{Api, code};
 use super::layout::Layout;
+use super::uploads::Uploads;
 use super::written::Written;
 use super::{Bucket, NatsStoreConfig};
 use crate::store::StoreError;
@@ -97,7 +98,7 @@ impl Bucket {
             background: Semaphore::new(1),
             written: Written::default(),
             listing: Mutex::new(None),
-            uploading: Mutex::default(),
+            uploads: Uploads::default(),
         };
         bucket.check_server(&info.version).await?;
         let stream = bucket.stream(&config).await?;
