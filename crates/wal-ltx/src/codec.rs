@@ -3,9 +3,9 @@
 //! A file is a 100-byte header, pages as LZ4 blocks in ascending order, six zero bytes, an index
 //! of the pages, and a trailer with the CRC-64 of everything. All integers are big-endian.
 //!
-//! Source: the format's description, sections "Header block", "Page block" and "Trailer block" of
-//! <https://github.com/superfly/ltx#file-format>, and what Litestream 0.5 writes. Where that says
-//! more or something else: pages are length-prefixed LZ4 blocks (page flag 1), the index lies
+//! Source: the format's description, sections "Header", "Page block" and "Trailer" of
+//! <https://github.com/superfly/ltx#file-format>, and what Litestream 0.5 writes. Where the two differ
+//! Litestream counts: pages are length-prefixed LZ4 blocks (page flag 1), the index lies
 //! between pages and trailer, and no checksum of the database is carried (header flag 2).
 
 mod checksum;

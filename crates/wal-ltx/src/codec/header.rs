@@ -14,7 +14,7 @@ const FLAG_NO_CHECKSUM: u32 = 2;
 
 /// What an LTX file is: which transactions, of which database size, from where in the WAL.
 ///
-/// Source: LTX file format, "Header block"; the WAL fields name what SQLite's file format has in
+/// Source: LTX file format, "Header", with the offsets of Litestream 0.5; the WAL fields name what SQLite's file format has in
 /// section 4.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LtxHeader {

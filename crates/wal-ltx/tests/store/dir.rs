@@ -1,13 +1,15 @@
 //! The store in a folder: what crashes leave, who else is there, what is refused.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use bytes::Bytes;
+use ccm_harness::{bound, wait};
 use ccm_types::Epoch;
 use ccm_wal_ltx::store::{Body, DirStore, LtxStore, StoreError};
 
-use crate::place::{Folder, Place, l0, name, node, put};
+use crate::place::{Folder, Place, WITHIN, l0, large, name, node, put};
 
 fn inside(folder: &Folder, path: &str) -> PathBuf {
     folder.0.path().join("bucket").join(path)
@@ -102,4 +104,70 @@ async fn a_fence_that_cannot_be_read_lets_nobody_write() {
     assert!(matches!(error, StoreError::ForeignBucket { .. }), "{error}");
     let error = store.move_fence(Epoch::new(2), &node("a")).await.unwrap_err();
     assert!(matches!(error, StoreError::ForeignBucket { .. }), "{error}");
+}
+
+/// Where the process that is killed writes.
+const WRITER: &str = "CCM_TEST_DIR_STORE";
+
+/// The content of transaction `txid`: up to some hundred kilobytes.
+fn content(txid: u64) -> Vec<u8> {
+    let len = u32::try_from(txid * 7919 % 400_000).unwrap();
+    let mut content = large(len);
+    content.extend(txid.to_be_bytes());
+    content
+}
+
+fn lines(path: &Path) -> Vec<u64> {
+    let text = std::fs::read_to_string(path).unwrap();
+    // The last line may be torn.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole.lines().filter_map(|line| line.strip_prefix("stored ")?.parse().ok()).collect()
+}
+
+#[tokio::test]
+#[ignore = "the process that another test kills"]
+async fn writer() {
+    let store = DirStore::open(std::env::var(WRITER).unwrap()).await.unwrap();
+    let before = store.fence().await.unwrap().map_or(Epoch::NONE, |fence| fence.epoch);
+    let fence = store.move_fence(before.next(), &node("w")).await.unwrap();
+    for txid in store.tip().await.unwrap().get() + 1.. {
+        put(&store, fence, txid, &content(txid)).await.unwrap();
+        println!("stored {txid}");
+        if txid % 3 == 0 {
+            store.delete(fence, l0(txid)).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_is_killed_at_any_moment_leaves_whole_objects_and_loses_none() {
+    let folder = Folder::make();
+    let bucket = folder.0.path().join("bucket");
+    let said = folder.0.path().join("said");
+    for round in 1..=10 {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["dir::writer", "--exact", "--ignored", "--nocapture"]);
+        command.env(WRITER, &bucket);
+        let out = File::create(&said).unwrap();
+        let mut writer = bound(&command).stdout(out).spawn().unwrap();
+        wait::until(WITHIN, "the writer to write", || (lines(&said).len() > 20).then_some(()));
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        let stored = lines(&said);
+        let store = DirStore::open(&bucket).await.unwrap();
+        let files = store.list().await.unwrap();
+        for file in &files {
+            let txid = file.name.max.get();
+            assert!(store.get(file.name).await.unwrap().as_ref() == content(txid), "{txid}");
+            assert!(file.epoch.is_some_and(|epoch| epoch <= Epoch::new(round)));
+        }
+        for txid in stored.into_iter().filter(|txid| txid % 3 != 0) {
+            assert!(files.iter().any(|file| file.name == l0(txid)), "{txid} was lost");
+        }
+        let fence = store.move_fence(Epoch::new(round), &node("w")).await.unwrap();
+        store.sweep(fence).await.unwrap();
+        assert_eq!(store.list().await.unwrap(), files);
+        let level = std::fs::read_dir(bucket.join("ltx/0")).unwrap().count();
+        assert_eq!(level, 2 * files.len(), "every object and what is said of it, nothing else");
+    }
 }
