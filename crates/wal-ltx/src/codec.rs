@@ -4,8 +4,8 @@
 //! of the pages, and a trailer with the CRC-64 of everything. All integers are big-endian.
 //!
 //! Source: the format's description, sections "Header", "Page block" and "Trailer" of
-//! <https://github.com/superfly/ltx#file-format>, and what Litestream 0.5 writes. Where the two differ
-//! Litestream counts: pages are length-prefixed LZ4 blocks (page flag 1), the index lies
+//! <https://github.com/superfly/ltx#file-format>, and what Litestream 0.5 writes. Where the two
+//! differ Litestream counts: pages are length-prefixed LZ4 blocks (page flag 1), the index lies
 //! between pages and trailer, and no checksum of the database is carried (header flag 2).
 
 mod checksum;

@@ -8,7 +8,8 @@
 //! | bring a replica to the end once, before serving it | [`follow::catch_up`] |
 //! | get a database out of the bucket | [`restore::restore`] |
 //! | know whether all is well | [`verify`] |
-//! | a bucket on a NATS server, in a folder, in memory | [`store::NatsStore`], [`store::DirStore`], [`store::MemStore`] |
+//! | have a bucket on a NATS server | [`store::NatsStore`] |
+//! | have it in a folder, or in memory | [`store::DirStore`], [`store::MemStore`] |
 //! | a store of your own | [`store::LtxStore`] |
 //! | read and write LTX files, read WALs | [`codec`], [`wal`] |
 //!

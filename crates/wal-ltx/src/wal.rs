@@ -2,8 +2,9 @@
 //!
 //! Pure functions over byte ranges. Source: SQLite's file format
 //! (<https://sqlite.org/fileformat2.html>), section 4.1 "WAL File Format" for the fields, 4.2
-//! "Checksum Algorithm", and 4.5 "Reader Algorithm" for what counts as committed. A frame counts only if its salts are the header's and its checksum
-//! continues the chain that begins in the header.
+//! "Checksum Algorithm", and 4.5 "Reader Algorithm" for what counts as committed. A frame counts
+//! only if its salts are the header's and its checksum continues the chain that begins in the
+//! header.
 
 mod checksum;
 mod cursor;

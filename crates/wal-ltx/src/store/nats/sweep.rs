@@ -15,8 +15,9 @@
 //!   the ids that this process is uploading, and then the objects, are set aside; then a note is
 //!   published under the fence. That it is accepted proves that nobody had moved the fence when
 //!   the ids were listed: they belong to this term, where an upload is either known to this
-//!   process or over (`uploads` says when), or to an earlier one, whose metadata the server refuses. A new primary
-//!   uploads only after it has moved the fence, so none of the ids are its own.
+//!   process or over (`uploads` says when), or to an earlier one, whose metadata the server
+//!   refuses. A new primary uploads only after it has moved the fence, so none of the ids are its
+//!   own.
 //!
 //! Writers that do not guard (a stock Litestream at the same time) are not protected, here or
 //! anywhere.
