@@ -40,5 +40,5 @@ pub use node::{Node, Operator, Ran};
 pub use one_backend::OneBackend;
 pub use one_holder::OneHolder;
 pub use rows::{Lost, Rows};
-pub use tools::{bound, litestream, litestream_vfs, nats_server, spawn_bound};
+pub use tools::{affected_sqlite, bound, litestream, litestream_vfs, nats_server, spawn_bound};
 pub use writer::{Ack, Writer};
