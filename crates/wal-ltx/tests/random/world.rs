@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ccm_harness::wait;
 use ccm_types::{Epoch, NodeId, Txid};
 use ccm_wal_ltx::capture::{Capture, CaptureConfig, CaptureProgress};
 use ccm_wal_ltx::compact::{CompactConfig, pass};
@@ -90,8 +91,16 @@ impl<S: LtxStore + Clone> World<S> {
                 snapshot_interval: Duration::from_millis(self.dice.one_of(&[50, 500, 100_000])),
                 ..CaptureConfig::new(self.path("data.db"), self.path("spool"))
             };
-            let start = Capture::start(self.store.clone(), self.fence, config);
-            self.capture = Some(start.await.unwrap());
+            let start = async || {
+                let start = Capture::start(self.store.clone(), self.fence, config.clone());
+                match start.await {
+                    // The application may recover its WAL.
+                    Err(error) if error.is_transient() => None,
+                    started => Some(started.unwrap()),
+                }
+            };
+            let what = "a capture to begin";
+            self.capture = Some(wait::until_async(WITHIN, what, tokio::time::sleep, start).await);
         }
     }
 
