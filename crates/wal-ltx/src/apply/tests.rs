@@ -24,9 +24,10 @@ const BATCH: usize = 3;
 /// Steps from any state to the end of the bucket.
 const STEPS_MAX: usize = 20;
 
-/// A history: the whole database after each transaction.
+/// A history: the whole database after each transaction, and a bucket that has it.
 struct History {
     images: Vec<Vec<u8>>,
+    bucket: Vec<Fetched>,
 }
 
 impl History {
@@ -50,7 +51,9 @@ impl History {
             }
             images.push(image);
         }
-        Self { images }
+        let mut history = Self { images, bucket: Vec::new() };
+        history.bucket = history.files();
+        history
     }
 
     fn image(&self, txid: u64) -> &[u8] {
@@ -96,8 +99,8 @@ impl History {
         Fetched { info, content: Content::Memory(bytes) }
     }
 
-    /// A bucket with a snapshot and every transaction.
-    fn bucket(&self) -> Vec<Fetched> {
+    /// A snapshot, every transaction, and some of them as one file.
+    fn files(&self) -> Vec<Fetched> {
         let snapshot = self.fetched(9, 1, 4);
         let each = (1..=TIP).map(|txid| self.fetched(0, txid, txid));
         each.chain([self.fetched(1, 5, 6), snapshot]).collect()
@@ -162,9 +165,8 @@ fn step(local: &Local, bucket: &[Fetched], batch: usize) -> Result<bool, ApplyEr
 
 /// Goes to the end, and looks after every step.
 fn to_the_end(node: &Node, history: &History, local: &Local, batch: usize, what: &str) {
-    let bucket = history.bucket();
     for _ in 0..STEPS_MAX {
-        if !step(local, &bucket, batch).unwrap() {
+        if !step(local, &history.bucket, batch).unwrap() {
             assert!(std::fs::read(node.replica()).unwrap() == history.image(TIP), "{what}");
             return;
         }
@@ -247,7 +249,6 @@ fn a_disk_that_fails_once_at_any_write_leaves_a_replica_that_goes_on() {
     for (seed, from) in [(20, From::At(4)), (21, From::At(4)), (22, From::Nothing)] {
         let mut random = Random::new(seed);
         let history = History::new(&mut random);
-        let bucket = history.bucket();
         for fails_at in 0.. {
             let node = Node::new();
             trace::start(node.dir.path(), Mode::Quiet);
@@ -259,7 +260,7 @@ fn a_disk_that_fails_once_at_any_write_leaves_a_replica_that_goes_on() {
             trace::start(node.dir.path(), Mode::FailsAt(fails_at));
             let mut failures = 0;
             for _ in 0..STEPS_MAX {
-                match step(&local, &bucket, 1) {
+                match step(&local, &history.bucket, 1) {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(_) => failures += 1,
