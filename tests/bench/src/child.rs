@@ -8,15 +8,16 @@ mod write;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use ccm_agent::NatsSettings;
 use ccm_wal_ltx::store::{NatsStore, NatsStoreConfig};
 use clap::{Args, Subcommand};
 
 pub(crate) use replicate::Replicate;
 pub(crate) use write::{Mark, Write, Written};
 
-/// How long one answer of the server may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long one answer of the server may take, as in a daemon.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// A part of a measurement.
 #[derive(Debug, Subcommand)]
@@ -47,7 +48,8 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// Opens it; it exists.
     pub(crate) async fn open(&self) -> Result<NatsStore> {
-        let client = async_nats::connect(&self.url).await.context("could not reach NATS")?;
+        let nats = NatsSettings { servers: vec![self.url.clone()], ..NatsSettings::default() };
+        let client = ccm_agent::connect(&nats, "bench", ANSWER_WITHIN).await?;
         let config = NatsStoreConfig {
             bucket: self.bucket.clone(),
             replicas: 1,

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 
 /// Rows of a transaction while a database is filled.
@@ -49,6 +49,12 @@ pub(crate) fn fill(path: &Path, megabytes: u64) -> Result<()> {
     drop(connection);
     File::open(path)?.sync_all()?;
     Ok(())
+}
+
+/// How many rows there are, by the last one: rows are not removed.
+pub(crate) fn rows(path: &Path) -> Result<i64> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    Ok(connection.query_row("SELECT max(id) FROM t", [], |row| row.get(0))?)
 }
 
 fn document(random: &mut Random) -> String {

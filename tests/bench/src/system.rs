@@ -81,6 +81,15 @@ pub(crate) fn in_turn(systems: &[System], round: usize) -> Vec<System> {
     systems
 }
 
+/// A schedule that shows in minutes what takes days: levels at 5, 15 and 30 s, level 0 for 10 s.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scaled {
+    /// Seconds between two snapshots.
+    pub(crate) snapshot: u64,
+    /// Seconds that history stays.
+    pub(crate) history: u64,
+}
+
 /// A load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
@@ -132,14 +141,16 @@ impl Case {
     }
 
     /// Starts to replicate the database; does not wait.
-    pub(crate) fn replicate(&mut self, servers: &Servers, scaled: bool) -> Result<()> {
+    pub(crate) fn replicate(&mut self, servers: &Servers, scaled: Option<Scaled>) -> Result<()> {
         self.process = match self.system {
             System::Alone | System::Unchecked => None,
             System::Ccm | System::CcmUnchecked => {
                 let spool = self.path("spool");
                 std::fs::create_dir_all(&spool)?;
                 let bucket = self.bucket(servers);
-                let child = Replicate { bucket, data: self.data(), spool, scaled };
+                let snapshot = scaled.map(|scaled| scaled.snapshot);
+                let history = scaled.map_or(0, |scaled| scaled.history);
+                let child = Replicate { bucket, data: self.data(), spool, snapshot, history };
                 Some(Process::own(&child.arguments())?)
             }
             System::Tuned => Some(self.litestream(servers, "10ms", scaled)?),
@@ -148,14 +159,19 @@ impl Case {
         Ok(())
     }
 
-    fn litestream(&self, servers: &Servers, interval: &str, scaled: bool) -> Result<Process> {
+    fn litestream(
+        &self,
+        servers: &Servers,
+        interval: &str,
+        scaled: Option<Scaled>,
+    ) -> Result<Process> {
         let mut config = String::new();
-        if scaled {
-            config.push_str(
-                "levels: [{interval: 5s}, {interval: 15s}, {interval: 30s}]\n\
-                 snapshot: {interval: 60s, retention: 60s}\n\
+        if let Some(Scaled { snapshot, history }) = scaled {
+            config.push_str(&format!(
+                "levels: [{{interval: 5s}}, {{interval: 15s}}, {{interval: 30s}}]\n\
+                 snapshot: {{interval: {snapshot}s, retention: {history}s}}\n\
                  l0-retention: 10s\nl0-retention-check-interval: 5s\n",
-            );
+            ));
         }
         // The bucket belongs into the URL, and both intervals have to be set.
         config.push_str(&format!(
@@ -175,7 +191,7 @@ impl Case {
     /// Creates the database, starts to replicate it, and waits until it is in the bucket.
     pub(crate) async fn begin(&mut self, servers: &Servers, observer: &Observer) -> Result<()> {
         database::create(&self.data())?;
-        self.replicate(servers, false)?;
+        self.replicate(servers, None)?;
         self.begun(observer).await
     }
 

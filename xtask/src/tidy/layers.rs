@@ -24,7 +24,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("demo-backend", &[]),
     ("ccm-harness", &[]),
     ("ccm-e2e", &["ccm-harness"]),
-    ("ccm-bench", &["ccm-harness", "ccm-types", "ccm-wal-ltx"]),
+    ("ccm-bench", &["ccm-agent", "ccm-harness", "ccm-types", "ccm-wal-ltx"]),
     (
         "ccm-sim",
         &["ccm-agent", "ccm-election", "ccm-guard", "ccm-role", "ccm-types", "ccm-wal-ltx"],

@@ -28,10 +28,12 @@ pub(crate) struct Replicate {
     /// A folder for files on their way.
     #[arg(long)]
     pub(crate) spool: PathBuf,
-    /// Intervals of the levels, between snapshots and of the history, scaled down: minutes are
-    /// seconds.
+    /// Levels at 5, 15 and 30 s, level 0 for 10 s, and a snapshot each so many seconds.
     #[arg(long)]
-    pub(crate) scaled: bool,
+    pub(crate) snapshot: Option<u64>,
+    /// With it, the length of the history in seconds.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) history: u64,
 }
 
 impl Replicate {
@@ -48,8 +50,9 @@ impl Replicate {
             String::from("--spool"),
             self.spool.display().to_string(),
         ];
-        if self.scaled {
-            arguments.push(String::from("--scaled"));
+        if let Some(snapshot) = self.snapshot {
+            arguments.extend([String::from("--snapshot"), snapshot.to_string()]);
+            arguments.extend([String::from("--history"), self.history.to_string()]);
         }
         arguments
     }
@@ -83,18 +86,17 @@ impl Replicate {
 
     fn capture(&self) -> CaptureConfig {
         let config = CaptureConfig::new(self.data.clone(), self.spool.clone());
-        if self.scaled {
-            return CaptureConfig { snapshot_interval: Duration::from_secs(60), ..config };
-        }
-        config
+        let default = config.snapshot_interval;
+        let snapshot_interval = self.snapshot.map_or(default, Duration::from_secs);
+        CaptureConfig { snapshot_interval, ..config }
     }
 
     fn compact(&self) -> CompactConfig {
         let history = Duration::from_secs(24 * 3600);
-        if !self.scaled {
+        if self.snapshot.is_none() {
             return CompactConfig::new(self.spool.clone(), history);
         }
-        let history = Duration::from_secs(60);
+        let history = Duration::from_secs(self.history);
         CompactConfig {
             schedule: Schedule {
                 intervals: [5, 15, 30].map(Duration::from_secs).to_vec(),

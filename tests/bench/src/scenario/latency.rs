@@ -23,7 +23,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// 20 and 200 commits a second, on one server and on three.
 pub(crate) async fn run(effort: Effort) -> Result<Figures> {
     let mut figures = Figures::new("from COMMIT to durable and to applied");
-    let time = Duration::from_secs(effort.pick(15, 2));
+    let time = Duration::from_secs(effort.pick(10, 2));
     let mut clusters = vec![Servers::single()];
     if !effort.quick {
         clusters.push(Servers::three().await?);

@@ -43,7 +43,7 @@ async fn measure(servers: &Servers, size: u64) -> Result<Vec<(&'static str, f64)
     let mut case = Case::prepare(System::Ccm, servers).await?;
     database::fill(&case.data(), size)?;
     let observer = Observer::start(servers, &case.bucket).await?;
-    case.replicate(servers, false)?;
+    case.replicate(servers, None)?;
     case.begun(&observer).await?;
     // Some more transactions, as a replica that follows has seen.
     let (writer, _) = case.write(Load::small(100, Duration::from_secs(1))).await?;

@@ -86,7 +86,7 @@ async fn measure(
 async fn snapshot(servers: &Servers, case: &mut Case, observer: &Observer) -> Result<Values> {
     let nats = servers.usage();
     let begin = clock::now();
-    case.replicate(servers, false)?;
+    case.replicate(servers, None)?;
     let first = wait_for(BEGIN_WITHIN, "a first transaction", || {
         observer.level(0).first().or(observer.level(9).first()).map(|seen| seen.at)
     })
@@ -135,7 +135,7 @@ async fn restore(case: &Case, start: Start, database: u64) -> Result<Option<Valu
     let (used, well) = process.ended(BEGIN_WITHIN, || {}).await?;
     let took = clock::since(begin).as_secs_f64();
     let output = case.path("restored.db");
-    let whole = std::fs::metadata(&output).is_ok_and(|file| file.len() == database);
+    let whole = database::rows(&output).ok() == database::rows(&case.data()).ok();
     for left in ["restored.db", "restored.db-shm", "restored.db-wal", "restored.db.tmp"] {
         // Most of them are not there.
         std::fs::remove_file(case.path(left)).ok();

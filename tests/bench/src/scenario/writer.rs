@@ -34,7 +34,7 @@ const MARK: Duration = Duration::from_millis(10);
 /// One-row commits with both settings of `synchronous`, and commits of 1 MB.
 pub(crate) async fn run(effort: Effort) -> Result<Figures> {
     let mut figures = Figures::new("writer at full speed");
-    let time = Duration::from_secs(effort.pick(10, 1));
+    let time = Duration::from_secs(effort.pick(6, 1));
     let load = Load { mark: MARK, ..Load::small(0, time) };
     let mut settings = vec![
         ("one row, synchronous=normal", load),
