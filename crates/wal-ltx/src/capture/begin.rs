@@ -7,8 +7,8 @@ use ccm_types::Txid;
 
 use super::CaptureConfig;
 use super::chain::{SPOOLED, now_ms};
-use super::error::{self, CaptureError};
-use crate::codec::{HEADER_LEN, LtxHeader};
+use super::error::{self, CaptureError, in_words};
+use super::last::{self, Last};
 use crate::store::{Level, LtxInfo, LtxStore, StoreError};
 
 /// Size above which a file of the bucket is not read into memory.
@@ -20,8 +20,8 @@ pub(super) struct Begin {
     pub(super) tip: Txid,
     /// The commit time of that transaction.
     pub(super) timestamp_ms: i64,
-    /// The header of the level-0 file that ends there.
-    pub(super) last: Option<LtxHeader>,
+    /// The level-0 file that ends there.
+    pub(super) last: Option<Last>,
     /// The data file without a WAL is what the bucket holds.
     pub(super) at_base: bool,
     /// The newest snapshot: its last transaction and its age.
@@ -43,10 +43,13 @@ pub(super) async fn begin<S: LtxStore>(
     });
     let last = files.iter().rfind(|f| f.name.max == tip && f.name.level == Level::L0);
     let last = match last {
-        Some(info) => match header(store, info, &config.spool).await {
-            Ok(header) => Some(header),
+        Some(info) => match read_last(store, info, &config.spool).await {
+            Ok(last) => Some(last),
             // The chain does not go on from it: the whole database comes next.
-            Err(CaptureError::Store(error @ StoreError::Damaged { .. })) => {
+            Err(
+                error @ (CaptureError::Store(StoreError::Damaged { .. }) | CaptureError::Ltx(_)),
+            ) => {
+                let error = in_words(&error);
                 tracing::warn!(%error, "the last file of the bucket is damaged");
                 None
             }
@@ -60,23 +63,20 @@ pub(super) async fn begin<S: LtxStore>(
     Ok(Begin { tip, timestamp_ms, last, at_base: base.is_some(), snapshot })
 }
 
-async fn header<S: LtxStore>(
+async fn read_last<S: LtxStore>(
     store: &S,
     info: &LtxInfo,
     spool: &Path,
-) -> Result<LtxHeader, CaptureError> {
+) -> Result<Last, CaptureError> {
     if info.size <= MEMORY_MAX {
         let content = store.get(info.name).await?;
-        return Ok(LtxHeader::parse(&content)?);
+        return Last::read(content.as_ref());
     }
     let path = spool.join(format!("{SPOOLED}last.ltx"));
     store.get_to_file(info.name, &path).await?;
-    let mut head = [0; HEADER_LEN];
-    let read = std::fs::File::open(&path)
-        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head));
+    let read = tokio::task::block_in_place(|| last::from_file(&path));
     std::fs::remove_file(&path).map_err(error::file("remove", &path))?;
-    read.map_err(error::file("read", &path))?;
-    Ok(LtxHeader::parse(&head)?)
+    read
 }
 
 /// Removes what an earlier capture has left in the spool.

@@ -10,7 +10,7 @@ mod whole;
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ccm_types::{Monotonic, Txid};
 
@@ -22,7 +22,7 @@ use super::error::CaptureError;
 use super::sqlite::Database;
 use super::wal_file::WalFile;
 use crate::plan::{Resume, WalStart, resume};
-use crate::wal::{WAL_HEADER_LEN, WalCursor};
+use crate::wal::{WAL_HEADER_LEN, WalCursor, WalHeader};
 
 /// What a look at the WAL gave.
 #[derive(Debug)]
@@ -105,9 +105,19 @@ impl Chain {
         self.database.copy_ahead()
     }
 
-    /// Cuts a WAL of more than `above` bytes to nothing, if nobody has committed since the seal.
-    pub(super) fn cut(&self, above: u64) -> Result<(), CaptureError> {
-        if self.sealed && self.wal.len() > above { self.database.cut() } else { Ok(()) }
+    /// Length of the WAL in bytes.
+    pub(super) fn wal_len(&self) -> u64 {
+        self.wal.len()
+    }
+
+    /// Cuts the WAL to nothing, if nobody has committed since the seal.
+    pub(super) fn cut(&self) -> Result<(), CaptureError> {
+        if self.sealed { self.database.cut() } else { Ok(()) }
+    }
+
+    /// Bytes of the WAL that are in use, when it was last looked at.
+    pub(super) fn wal_in_use(&self) -> u64 {
+        self.cursor.map_or(0, |cursor| offset_of(cursor, self.committed))
     }
 
     /// Finds the place in the WAL where the chain of the bucket ends; `false` when it does not.
@@ -116,17 +126,19 @@ impl Chain {
             return Ok(false);
         }
         let start = self.wal.header()?.map(|h| WalStart { salt1: h.salt1, salt2: h.salt2 });
-        match resume(start, self.wal.len(), begin.last.as_ref(), begin.at_base) {
-            Resume::AtBase => {
+        let last = begin.last.as_ref();
+        let header = last.map(|last| &last.header);
+        match (resume(start, self.wal.len(), header, begin.at_base), last) {
+            (Resume::AtBase, _) => {
                 self.sealed = true;
                 Ok(true)
             }
-            Resume::After(end) => {
-                self.cursor = self.wal.seek(end)?;
-                self.pages = begin.last.map_or(self.pages, |last| last.commit);
+            (Resume::After(_), Some(last)) => {
+                self.cursor = last.end_in(&self.wal)?;
+                self.pages = last.header.commit;
                 Ok(self.cursor.is_some())
             }
-            Resume::Whole => Ok(false),
+            (Resume::After(_), None) | (Resume::Whole, _) => Ok(false),
         }
     }
 
@@ -139,9 +151,16 @@ impl Chain {
         let same = self.cursor.filter(|c| (c.salt1, c.salt2) == (header.salt1, header.salt2));
         Ok(match same {
             Some(cursor) if self.wal.len() >= cursor.offset => Place::At(cursor),
-            None if self.sealed => Place::At(WalCursor::start(&header)),
+            None if self.sealed && self.comes_next(&header) => Place::At(WalCursor::start(&header)),
             Some(_) | None => Place::Broken,
         })
+    }
+
+    /// Whether SQLite has made this header after the one that was captured: it counts the first
+    /// salt up with every reset, and a database that has come from elsewhere has any.
+    fn comes_next(&self, header: &WalHeader) -> bool {
+        self.cursor
+            .is_none_or(|old| (1..=RESETS_MAX).contains(&header.salt1.wrapping_sub(old.salt1)))
     }
 
     /// Where the next commit is read, and how many frames of that WAL SQLite says are committed;
@@ -176,7 +195,10 @@ impl Chain {
 
     /// Makes the next file of what has been committed since.
     pub(super) fn read(&mut self, seen: Monotonic) -> Result<Read, CaptureError> {
-        let Some((place, committed)) = self.place_and_committed()? else { return Ok(Read::Busy) };
+        let looked = self.place_and_committed()?;
+        // Not before: what was read by name counts only if the name has meant the same all along.
+        self.database.still_there()?;
+        let Some((place, committed)) = looked else { return Ok(Read::Busy) };
         let cursor = match place {
             Place::At(cursor) => cursor,
             // SQLite counts commits that are not there.
@@ -206,6 +228,7 @@ impl Chain {
             // Something else is there than what SQLite counts.
             return Ok(Read::Broken);
         };
+        self.database.still_there()?;
         self.cursor = Some(found.cursor);
         self.sealed = false;
         self.pages = pages;
@@ -235,6 +258,9 @@ impl Chain {
 
 /// Looks at a WAL that is not as expected before the chain is given up.
 const LOOKS: u32 = 3;
+
+/// Resets of a WAL without a commit between two looks: applications may cut an empty one.
+const RESETS_MAX: u32 = 1000;
 
 /// How names in the spool begin.
 pub(super) const SPOOLED: &str = "capture-";

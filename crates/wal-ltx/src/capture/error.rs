@@ -47,6 +47,15 @@ pub enum CaptureError {
         /// How long was waited.
         within: Duration,
     },
+    /// Another file has come to the path while the old one was captured.
+    #[error(
+        "another file has taken the place of {path} while it was captured: stop the backend, which \
+         still has the old one open, and start it again"
+    )]
+    Replaced {
+        /// The data file.
+        path: PathBuf,
+    },
     /// The final flush is not done yet; it goes on and can be waited for again.
     #[error("the final flush has not reached NATS within {within:?}")]
     Unfinished {
@@ -92,7 +101,11 @@ impl CaptureError {
         match self {
             Self::Store(error) => error.is_transient(),
             Self::Busy { .. } | Self::Unfinished { .. } | Self::Snapshot { .. } => true,
-            Self::Sqlite { .. } | Self::File { .. } | Self::Ltx(_) | Self::Ended(_) => false,
+            Self::Sqlite { .. }
+            | Self::File { .. }
+            | Self::Ltx(_)
+            | Self::Replaced { .. }
+            | Self::Ended(_) => false,
         }
     }
 
@@ -105,6 +118,7 @@ impl CaptureError {
             Self::Sqlite { .. }
             | Self::File { .. }
             | Self::Ltx(_)
+            | Self::Replaced { .. }
             | Self::Busy { .. }
             | Self::Unfinished { .. }
             | Self::Snapshot { .. } => false,

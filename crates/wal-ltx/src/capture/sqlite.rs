@@ -14,9 +14,10 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -42,6 +43,8 @@ pub(super) struct Database {
     locker: Connection,
     checkpointer: Connection,
     file: Arc<File>,
+    /// Device and inode of it.
+    identity: (u64, u64),
     path: PathBuf,
     /// It was in another journal mode: the WAL proves nothing about what was written in that.
     converted: bool,
@@ -71,6 +74,7 @@ impl Drop for Locked<'_> {
 impl Database {
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
         let file = Arc::new(File::open(path).map_err(error::file("open", path))?);
+        let meta = file.metadata().map_err(error::file("look at", path))?;
         let connect = || connect(path);
         let mut locker = connect()?;
         locker.busy_handler(Some(again)).map_err(|source| CaptureError::Sqlite {
@@ -84,6 +88,7 @@ impl Database {
             locker,
             checkpointer: connect()?,
             file,
+            identity: (meta.dev(), meta.ino()),
             path: path.to_path_buf(),
             converted: false,
         };
@@ -127,6 +132,14 @@ impl Database {
     /// The database file beside SQLite. Must not outlive the connections.
     pub(super) fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// Notices that another file has come to the path: SQLite goes on with the one it has open,
+    /// and so would the application.
+    pub(super) fn still_there(&self) -> Result<(), CaptureError> {
+        let same = std::fs::metadata(&self.path)
+            .is_ok_and(|there| (there.dev(), there.ino()) == self.identity);
+        if same { Ok(()) } else { Err(CaptureError::Replaced { path: self.path.clone() }) }
     }
 
     /// Holds the present state, so that the WAL cannot start over more than once.
@@ -176,13 +189,13 @@ impl Database {
     /// since a seal; else does nothing. The reader then keeps later commits from being copied,
     /// so that a WAL with such commits is never cut.
     pub(super) fn cut(&self) -> Result<(), CaptureError> {
-        let patience = |within| {
+        let wait = |within| {
             let set = self.checkpointer.busy_timeout(within);
             set.map_err(|e| self.failed("set a deadline on", e))
         };
-        patience(Duration::ZERO)?;
+        wait(Duration::ZERO)?;
         let cut = self.pragma_checkpoint("TRUNCATE");
-        patience(BUSY_WITHIN)?;
+        wait(BUSY_WITHIN)?;
         match cut {
             Err(error) if !is_busy(&error) => Err(self.failed("cut the WAL of", error)),
             Ok(_) | Err(_) => Ok(()),
@@ -200,16 +213,36 @@ impl Database {
 
     /// Copies what can be copied of the WAL into the database file and holds the state that
     /// everybody who has committed has left.
-    pub(super) fn checkpoint(&self, _locked: &Locked<'_>) -> Result<Frames, CaptureError> {
+    ///
+    /// With `patience`, readers of older states are waited for so long, and when all is copied the
+    /// rest of it is given to readers that need frames of the WAL: those that begin meanwhile
+    /// need none. So the next commit resets the WAL although somebody always reads.
+    pub(super) fn checkpoint(
+        &self,
+        _locked: &Locked<'_>,
+        patience: Duration,
+    ) -> Result<Frames, CaptureError> {
         self.let_go()?;
-        let copied = self.pragma_checkpoint("PASSIVE");
+        let begin = Instant::now();
+        let copied = loop {
+            let copied = self.pragma_checkpoint("PASSIVE");
+            let all = copied.as_ref().is_ok_and(|f| f.is_some_and(|f| f.copied == f.committed));
+            if all || begin.elapsed() >= patience {
+                break copied;
+            }
+            std::thread::park_timeout(LOCK_EVERY);
+        };
         self.hold()?;
         match copied {
             Err(error) if !is_busy(&error) => return Err(self.failed("checkpoint", error)),
             // An application may have copied the rest before the state was held.
             Ok(_) | Err(_) => {}
         }
-        self.frames()?.ok_or_else(|| self.busy())
+        let frames = self.frames()?.ok_or_else(|| self.busy())?;
+        while frames.copied == frames.committed && begin.elapsed() < patience {
+            std::thread::park_timeout(LOCK_EVERY);
+        }
+        Ok(frames)
     }
 
     /// Holds the state that everybody who has committed has left.

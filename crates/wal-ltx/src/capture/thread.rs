@@ -90,6 +90,10 @@ pub(super) struct Thread {
     /// No look ahead before.
     ahead_at: Monotonic,
     seal_at: Monotonic,
+    /// Before, no reader is waited for.
+    patient_at: Monotonic,
+    /// Until the next time.
+    patient_every: Duration,
     /// No checkpoint before the WAL has so many frames: an application reads an old state.
     seal_frames: u64,
 }
@@ -122,7 +126,7 @@ impl Thread {
         let now = BootClock.now();
         if !broken {
             // The WAL may have been about to start over; not any more.
-            broken = chain.seal(false, now, &mut queue)? == Seal::Broken;
+            broken = chain.seal(None, now, &mut queue)? == Seal::Broken;
         }
         let snapshots =
             Snapshots::new(config.snapshot_interval, &parts.begin, parts.cancel.clone());
@@ -145,6 +149,8 @@ impl Thread {
             gather_until: now,
             ahead_at: now,
             seal_at: now,
+            patient_at: now,
+            patient_every: tidy::PATIENT_EVERY_MIN,
             seal_frames: 0,
         })
     }

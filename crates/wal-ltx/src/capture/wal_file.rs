@@ -62,6 +62,10 @@ impl WalFile {
         Self { path: path.into() }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn open(&self) -> Result<File, CaptureError> {
         File::open(&self.path).map_err(error::file("open", &self.path))
     }

@@ -109,6 +109,22 @@ impl WalCursor {
         scan
     }
 
+    /// The cursor at byte `offset` of the WAL, when a transaction ends exactly there and every
+    /// frame before it belongs to the chain that begins in `header`.
+    ///
+    /// `bytes` begin where the first frame does, at byte 32 of the WAL, and must reach `offset`.
+    #[must_use]
+    pub fn seek(header: &WalHeader, bytes: &[u8], offset: u64) -> Option<Self> {
+        let start = Self::start(header);
+        let len = usize::try_from(offset.checked_sub(start.offset)?).ok()?;
+        let (mut cursor, mut at_commit) = (start, true);
+        for frame_bytes in bytes.get(..len)?.chunks(start.frame_len()) {
+            let step = cursor.step(frame_bytes)?;
+            (cursor, at_commit) = (step.cursor, step.db_size_pages != 0);
+        }
+        at_commit.then_some(cursor)
+    }
+
     /// Goes over the one frame in `bytes`, also into the middle of a transaction; `None` when
     /// they are not the frame that comes next.
     #[must_use]

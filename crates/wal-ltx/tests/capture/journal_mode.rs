@@ -31,6 +31,7 @@ async fn nobody_can_leave_wal_mode_while_it_is_captured() {
         let set = mode(&application, wanted);
         assert!(set.as_ref().map_or(true, |is| is == "wal"), "{wanted}: {set:?}");
     }
+    application.busy_timeout(WITHIN).unwrap();
     write(&application, 10);
     capture.flush(WITHIN).await.unwrap();
     bench.check().await;

@@ -16,7 +16,6 @@ const COMMITS: u32 = 4000;
 const WAL_MAX: u64 = 32 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails: a checkpoint does not wait for readers, so the WAL does not start over"]
 async fn a_reader_at_any_time_does_not_make_the_wal_grow_without_end() {
     let bench = Bench::new().await;
     let connection = application(&bench.data(), "");

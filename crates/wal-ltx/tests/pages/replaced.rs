@@ -126,7 +126,6 @@ async fn a_wal_cut_off_between_captures_costs_a_whole_database() {
 
 /// An older copy of database and WAL comes back and grows to the length that the bucket knows.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails: the salts and the length of the WAL are taken for proof, not what is in it"]
 async fn an_older_wal_that_has_grown_in_another_way_is_not_continued() {
     let bench = Bench::new().await;
     let connection = application(&bench.data(), "");
@@ -231,7 +230,6 @@ async fn replaced_under(when: When, by: By) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails: commits of the new database are shipped as if they were of the old one"]
 async fn a_database_replaced_under_a_capture_is_noticed_and_not_mixed_with_the_old_one() {
     for when in [When::Busy, When::Begun] {
         for by in [By::Closed, By::Open] {

@@ -1,6 +1,7 @@
 //! Capturing everything there is under the write lock, and proof that it was everything.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use ccm_types::Monotonic;
 
@@ -22,12 +23,12 @@ pub(in crate::capture) enum Seal {
 
 impl Chain {
     /// Nobody commits; everything that is committed is made files of; then the WAL goes into the
-    /// database file, as far as it can.
+    /// database file, as far as it can within `checkpoint`; without that it stays as it is.
     ///
     /// Not while a picture is being copied.
     pub(in crate::capture) fn seal(
         &mut self,
-        checkpoint: bool,
+        checkpoint: Option<Duration>,
         seen: Monotonic,
         made: &mut impl Extend<Batch>,
     ) -> Result<Seal, CaptureError> {
@@ -41,8 +42,10 @@ impl Chain {
                 Read::Broken => return Ok(Seal::Broken),
             }
         }
-        let frames =
-            if checkpoint { database.checkpoint(&locked) } else { database.hold_again(&locked) }?;
+        let frames = match checkpoint {
+            Some(patience) => database.checkpoint(&locked, patience),
+            None => database.hold_again(&locked),
+        }?;
         if !self.is_at(frames)? {
             return Ok(Seal::Broken);
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ccm_types::Monotonic;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ impl Chain {
     ) -> Result<Option<Batch>, CaptureError> {
         let database = Rc::clone(&self.database);
         let Some(locked) = database.lock()? else { return Ok(None) };
-        let frames = database.checkpoint(&locked)?;
+        let frames = database.checkpoint(&locked, Duration::ZERO)?;
         self.cursor = self.end(frames)?;
         self.sealed = true;
         drop(locked);

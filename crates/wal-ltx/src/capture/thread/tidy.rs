@@ -23,7 +23,16 @@ const COPIED_UNDER_LOCK: u64 = 2000;
 
 /// Length in bytes that the WAL keeps. One that has grown beyond, for a transaction, an outage
 /// or a long reader, is cut when that is over.
-const WAL_KEEPS: u64 = 64 << 20;
+const WAL_KEEPS: u64 = 16 << 20;
+
+/// How long nobody can commit while readers are waited for.
+const PATIENCE: Duration = Duration::from_millis(60);
+
+/// Between two waits for readers; it doubles.
+pub(super) const PATIENT_EVERY_MIN: Duration = Duration::from_millis(250);
+
+/// The longest time between two waits for readers.
+const PATIENT_EVERY_MAX: Duration = Duration::from_secs(10);
 
 /// Files that wait for the bucket. Then the WAL grows instead.
 const QUEUE_MAX: usize = 1024;
@@ -54,7 +63,8 @@ impl Thread {
         if !self.catch_up(seen)? {
             return Ok(());
         }
-        match self.chain.seal(true, seen, &mut self.queue)? {
+        let patience = self.patience(now);
+        match self.chain.seal(Some(patience), seen, &mut self.queue)? {
             Seal::Busy => self.seal_at = BootClock.now() + SEAL_AGAIN,
             Seal::Broken => self.breaks(),
             Seal::Sealed(frames) => {
@@ -62,8 +72,8 @@ impl Thread {
                 let some = u64::from(self.parts.config.checkpoint_pages / 4);
                 self.seal_frames = if whole { 0 } else { frames.committed + some };
                 (self.noticed, self.ahead) = (None, 0);
-                if whole && !due {
-                    self.chain.cut(WAL_KEEPS)?;
+                if whole && !due && self.chain.wal_len() > WAL_KEEPS {
+                    self.chain.cut()?;
                 }
                 if due {
                     let tip = self.chain.tip();
@@ -76,6 +86,22 @@ impl Thread {
             }
         }
         Ok(())
+    }
+
+    /// How long readers are waited for. Readers that follow one another without a pause keep the
+    /// WAL from ever starting over, so when it is long they are; less and less often when that
+    /// is in vain, for a reader may last.
+    fn patience(&mut self, now: Monotonic) -> Duration {
+        if self.chain.wal_in_use() <= WAL_KEEPS {
+            self.patient_every = PATIENT_EVERY_MIN;
+            return Duration::ZERO;
+        }
+        if now < self.patient_at {
+            return Duration::ZERO;
+        }
+        self.patient_at = now + self.patient_every;
+        self.patient_every = (self.patient_every * 2).min(PATIENT_EVERY_MAX);
+        PATIENCE
     }
 
     /// Whether more files may wait for the bucket.
