@@ -1,5 +1,7 @@
 //! `cargo xtask setup`: what the tests and the demo run against, installed where it is missing.
 
+mod debian;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -60,12 +62,18 @@ pub(crate) struct Tools {
     pub(crate) nats_server: PathBuf,
     /// `litestream`, 0.5 or later.
     pub(crate) litestream: PathBuf,
+    /// `prometheus`, which has `promtool` beside it.
+    pub(crate) prometheus: PathBuf,
 }
 
 /// Everything that the tests need.
 pub(crate) fn run() -> Result<Tools> {
     system(&SYSTEM)?;
-    Ok(Tools { nats_server: nats_server()?, litestream: server(&LITESTREAM)? })
+    Ok(Tools {
+        nats_server: nats_server()?,
+        litestream: server(&LITESTREAM)?,
+        prometheus: debian::prometheus()?,
+    })
 }
 
 /// What the demo needs.

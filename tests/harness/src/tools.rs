@@ -31,6 +31,18 @@ pub fn litestream() -> PathBuf {
     find("CCM_LITESTREAM", "litestream")
 }
 
+/// The `prometheus` binary: `$CCM_PROMETHEUS`, else what `cargo xtask setup` installed, else PATH.
+#[must_use]
+pub fn prometheus() -> PathBuf {
+    find("CCM_PROMETHEUS", "prometheus")
+}
+
+/// The `promtool` binary, which comes with [`prometheus`].
+#[must_use]
+pub fn promtool() -> PathBuf {
+    prometheus().with_file_name("promtool")
+}
+
 /// `command` as a child that the kernel kills when the calling thread ends.
 ///
 /// Goes through setpriv(1), which sets the parent-death signal and then becomes the program, so

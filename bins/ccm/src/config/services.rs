@@ -46,6 +46,10 @@ fn service(name: &str, service: &Section<'_>) -> Result<Service, Problem> {
     let is_backends = protocol.is_web() && (name.as_str() == HTTP || health_path.is_some());
     let follows_role = service.flag("followsRole", is_backends)?;
     let check = service.section("healthCheck")?;
+    if protocol == Protocol::Udp && (check.is_there() || health_path.is_some()) {
+        let what = "is \"udp\", which cannot be probed: leave out healthPath and healthCheck";
+        return Err(service.wrong("protocol", what));
+    }
     let probe = probe(&check, protocol, health_path.as_deref())?;
     Ok(Service {
         name,
@@ -90,9 +94,6 @@ fn probe(
     ])?;
     if !check.is_there() && health_path.is_none() {
         return Ok(None);
-    }
-    if protocol == Protocol::Udp {
-        return Err(check.wrong_here("udp cannot be probed: leave out healthPath and healthCheck"));
     }
     let Some(kind) = kind(check, protocol, health_path)? else { return Ok(None) };
     let usual = ProbeConfig::new(kind);
@@ -244,7 +245,7 @@ mod tests {
             ),
             (
                 r#"{ "a": { "port": 1, "protocol": "udp", "healthPath": "/" } }"#,
-                "services.a.healthCheck: udp cannot be probed",
+                "services.a.protocol is \"udp\", which cannot be probed",
             ),
             (
                 r#"{ "a": { "port": 1, "healthCheck": { "kind": "http" } } }"#,
