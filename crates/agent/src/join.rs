@@ -141,7 +141,16 @@ impl Joined {
         };
         let (election, changes) = Election::start(client.clone(), config).await?;
         let election = Arc::new(election);
-        Ok(Self { client: client.clone(), address, replicas, store, nodes, control, election, changes })
+        Ok(Self {
+            client: client.clone(),
+            address,
+            replicas,
+            store,
+            nodes,
+            control,
+            election,
+            changes,
+        })
     }
 }
 

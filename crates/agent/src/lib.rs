@@ -34,4 +34,6 @@ pub mod words;
 pub use error::RunError;
 pub use nats::{ConnectError, connect};
 pub use run::run;
-pub use settings::{BackendKind, BackendSettings, FileSettings, HttpSettings, NatsSettings, Settings};
+pub use settings::{
+    BackendKind, BackendSettings, FileSettings, HttpSettings, NatsSettings, Settings,
+};

@@ -20,6 +20,9 @@ const HEALTH: &str = "health";
 /// Between two tries to open the bucket.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// Between two looks at what others have written.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
 /// How long the records may take to be removed at the end.
 const WITHDRAW_WITHIN: Duration = Duration::from_secs(1);
 
@@ -97,7 +100,20 @@ impl Announced {
             };
             announcement.run(roles.clone())
         });
-        join(following, join_all(announcements)).await;
+        tokio::select! {
+            _ = join(following, join_all(announcements)) => {}
+            () = self.look() => {}
+        }
+    }
+
+    /// Names what peers have written that is no record, in the log.
+    async fn look(&self) {
+        loop {
+            if let Err(error) = self.records.list(&Filter::default()).await {
+                tracing::debug!(%error, "the services are not known");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Makes the bucket, for as long as it takes, and removes what this node does not offer any

@@ -61,8 +61,7 @@ mod tests {
     #[test]
     fn as_json_a_record_is_what_is_in_the_bucket() {
         let records = [record("http", "a"), record("http", "b")];
-        let read: Vec<ServiceRecord> =
-            serde_json::from_str(&text(Format::Json, &records)).unwrap();
+        let read: Vec<ServiceRecord> = serde_json::from_str(&text(Format::Json, &records)).unwrap();
         assert_eq!(read, records);
     }
 }

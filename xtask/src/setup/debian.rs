@@ -43,7 +43,9 @@ fn unpack(bin: &Path, temp: &Path) -> Result<()> {
     std::fs::create_dir_all(temp)?;
     let download = || {
         let mut apt = Command::new("apt-get");
-        apt.args(["-qq", "download", PACKAGE]).current_dir(temp);
+        // Else it warns that the user it works as may not write here.
+        apt.args(["-qq", "-o", "APT::Sandbox::User=root", "download", PACKAGE]);
+        apt.current_dir(temp);
         apt.status().context("could not run apt-get")
     };
     if !download()?.success() {

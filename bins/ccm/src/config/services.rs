@@ -83,15 +83,7 @@ fn probe(
     protocol: Protocol,
     health_path: Option<&str>,
 ) -> Result<Option<ProbeConfig>, Problem> {
-    check.allow(&[
-        "kind",
-        "intervalMs",
-        "timeoutMs",
-        "status",
-        "body",
-        "failures",
-        "successes",
-    ])?;
+    check.allow(&["kind", "intervalMs", "timeoutMs", "status", "body", "failures", "successes"])?;
     if !check.is_there() && health_path.is_none() {
         return Ok(None);
     }
@@ -180,14 +172,14 @@ mod tests {
         let services = Config::parse(sample, Path::new("/c.json")).unwrap().settings().services;
         let [http, metrics, syslog] = &services[..] else { panic!("{services:?}") };
         assert_eq!((http.name.as_str(), http.port, http.protocol), ("http", 3210, Protocol::Http));
-        assert_eq!((http.path.as_deref(), http.health_path.as_deref()), (
-            Some("/"),
-            Some("/health")
-        ));
-        assert_eq!((http.metadata["docs"].as_str(), http.tags.join(",")), (
-            "/api/docs",
-            String::from("api,public")
-        ));
+        assert_eq!(
+            (http.path.as_deref(), http.health_path.as_deref()),
+            (Some("/"), Some("/health"))
+        );
+        assert_eq!(
+            (http.metadata["docs"].as_str(), http.tags.join(",")),
+            ("/api/docs", String::from("api,public"))
+        );
         let kind = ProbeKind::Http { path: String::from("/health"), status: None, body: None };
         assert_eq!(http.probe, Some(ProbeConfig::new(kind)));
         let follow = services.iter().map(|service| service.follows_role).collect::<Vec<_>>();

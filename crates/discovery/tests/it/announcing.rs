@@ -75,10 +75,10 @@ async fn a_service_that_follows_the_role_stands_by_until_its_node_serves() {
     let first = wait_health(&services, Health::Standby).await;
     assert_eq!(first.key(), "http.n=2Eexample=2Ecom");
     assert_eq!(first.endpoint().to_string(), "127.0.0.1:3210");
-    assert_eq!((first.tags.as_slice(), first.metadata["version"].as_str()), (
-        [String::from("api")].as_slice(),
-        "1.0.0"
-    ));
+    assert_eq!(
+        (first.tags.as_slice(), first.metadata["version"].as_str()),
+        ([String::from("api")].as_slice(), "1.0.0")
+    );
     role.send_replace(Role::Serving);
     let second = wait_health(&services, Health::Passing).await;
     assert_eq!(second.registered_at, first.registered_at);

@@ -125,6 +125,30 @@ fn a_node_that_ends_or_leaves_takes_its_services_with_it() {
 }
 
 #[test]
+fn garbage_of_a_peer_is_named_once_in_the_log_and_harms_nobody() {
+    let _machine = alone();
+    let mut cluster = start(ClusterOptions { nodes: 1, ..ClusterOptions::default() });
+    cluster.wait_serving();
+    let all = ["http node-1 passing", "metrics node-1 passing", "syslog node-1 passing"];
+    wait_health(&cluster.nodes[0], &all);
+    for key in ["http.node-9", "what.ever"] {
+        let stored = cluster
+            .nats
+            .request(&format!("$KV.convex-test-services.{key}"), &json!("\u{1b}[2Jhello"));
+        assert!(stored["seq"].is_u64(), "{stored}");
+    }
+    cluster.nodes[0].terminate(PATIENCE);
+    cluster.nodes[0].start();
+    wait_health(&cluster.nodes[0], &all);
+    let named = |key: &str| {
+        let log = std::fs::read_to_string(cluster.nodes[0].log()).unwrap();
+        let line = |line: &&str| line.contains("is no service record") && line.contains(key);
+        log.lines().filter(line).count()
+    };
+    assert_eq!((named("http.node-9"), named("what.ever")), (1, 1));
+}
+
+#[test]
 fn a_service_that_is_not_offered_any_more_is_removed_by_the_next_daemon() {
     let _machine = alone();
     let mut cluster = start(ClusterOptions { nodes: 1, ..ClusterOptions::default() });
@@ -147,7 +171,7 @@ fn the_address_is_that_of_the_route_to_nats_on_a_host_with_several() {
         let mut cluster = Cluster::prepare_on(lan, options);
         let host = cluster.hosts().remove(0);
         // Another network, and another address on the same one.
-        host.ip("link add other0 type dummy");
+        host.ip("link add other0 type bridge");
         host.ip("address add 192.0.2.7/24 dev other0");
         host.ip("link set other0 up");
         host.ip("address add 10.77.0.77/32 dev eth0");

@@ -31,7 +31,9 @@ fn unknown(name: &ServiceName, others: &[ServiceRecord]) -> Failure {
     let mut known: Vec<&str> = others.iter().map(|record| record.name.as_str()).collect();
     known.dedup();
     let known = match known.as_slice() {
-        [] => String::from("no service is registered at all; is a daemon running? see `ccm status`"),
+        [] => {
+            String::from("no service is registered at all; is a daemon running? see `ccm status`")
+        }
         known => format!("there are {}", known.join(", ")),
     };
     Failure::usage(format!("no service {name} is registered: {known}"))

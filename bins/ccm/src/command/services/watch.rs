@@ -30,11 +30,8 @@ pub(super) async fn run(shared: &Shared, filter: &Filter) -> Ended {
         }
         for change in changes.into_iter().filter_map(|change| seen(change, filter)) {
             let at = format!("{:.3}", jiff::Timestamp::now());
-            let line = if shared.json {
-                as_json(&at, &change).to_string()
-            } else {
-                as_text(&at, &change)
-            };
+            let line =
+                if shared.json { as_json(&at, &change).to_string() } else { as_text(&at, &change) };
             match writeln!(std::io::stdout(), "{line}") {
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Exit::Done),
                 written => written?,
@@ -87,7 +84,8 @@ fn as_text(at: &str, change: &Change) -> String {
     };
     let (kind, endpoint) = (kind(change), change.record().endpoint());
     let tags = shown(&tags.join(","));
-    let line = format!("{at}  {kind:<12}  {name}  {node}  {endpoint}  {protocol}  {health}  {tags}");
+    let line =
+        format!("{at}  {kind:<12}  {name}  {node}  {endpoint}  {protocol}  {health}  {tags}");
     String::from(line.trim_end())
 }
 
@@ -110,13 +108,14 @@ mod tests {
     fn a_change_is_one_line() {
         let (from, to) = (record("standby", &["api"]), record("passing", &["api"]));
         let change = Change::HealthChanged { from, to };
-        let expected = "T  health        http  node-1  10.0.1.10:3210  http  standby -> passing  api";
+        let expected =
+            "T  health        http  node-1  10.0.1.10:3210  http  standby -> passing  api";
         assert_eq!(as_text("T", &change), expected);
         let told = as_json("T", &change);
-        assert_eq!((&told["change"], &told["service"]["health"]), (
-            &json!("health"),
-            &json!("passing")
-        ));
+        assert_eq!(
+            (&told["change"], &told["service"]["health"]),
+            (&json!("health"), &json!("passing"))
+        );
         let gone = Change::Deregistered(record("passing", &[]));
         let expected = "T  deregistered  http  node-1  10.0.1.10:3210  http  passing";
         assert_eq!(as_text("T", &gone), expected);

@@ -38,9 +38,8 @@ fn metrics(node: &str) -> u16 {
 /// `NODE HEALTH` of the targets that Prometheus has.
 fn targets(prometheus: &Prometheus) -> Vec<String> {
     let word = |value: &Value| String::from(value.as_str().unwrap_or_default());
-    let target = |target: &Value| {
-        format!("{} {}", word(&target["labels"]["node"]), word(&target["health"]))
-    };
+    let target =
+        |target: &Value| format!("{} {}", word(&target["labels"]["node"]), word(&target["health"]));
     let mut targets: Vec<String> = prometheus.targets().iter().map(target).collect();
     targets.sort();
     targets
@@ -92,10 +91,10 @@ fn prometheus_scrapes_what_the_export_names_and_follows_the_cluster() {
         assert_eq!((&labels["app"], &labels["job"]), (&json!("test"), &json!("convex-cluster")));
     }
     for target in prometheus.targets() {
-        assert_eq!((&target["scrapeInterval"], &target["scrapeTimeout"]), (
-            &json!("1s"),
-            &json!("1s")
-        ));
+        assert_eq!(
+            (&target["scrapeInterval"], &target["scrapeTimeout"]),
+            (&json!("1s"), &json!("1s"))
+        );
         assert_eq!(target["discoveredLabels"]["__metrics_path__"], "/metrics");
         assert_eq!(target["discoveredLabels"]["__meta_ccm_tags"], ",monitoring,prometheus,");
     }
