@@ -156,7 +156,7 @@ mod tests {
     fn metadata_that_consul_would_refuse_is_made_to_fit() {
         let many = (0..100).map(|n| (format!("key.{n:03}"), "v".repeat(600)));
         let one = ServiceRecord {
-            metadata: many.chain([(String::from("k".repeat(200)), String::new())]).collect(),
+            metadata: many.chain([("k".repeat(200), String::new())]).collect(),
             ..record("x", "n")
         };
         let meta = meta(&one);

@@ -1,6 +1,7 @@
 //! Targets for `file_sd_configs` of Prometheus.
 //!
-//! Source: <https://prometheus.io/docs/prometheus/latest/configuration/configuration/#file_sd_config>.
+//! Source: `file_sd_config` and `scrape_config` in
+//! <https://prometheus.io/docs/prometheus/latest/configuration/configuration/>.
 
 use std::collections::BTreeMap;
 

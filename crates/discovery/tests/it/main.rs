@@ -1,6 +1,6 @@
 //! Against a real nats-server.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod announcing;
 mod probing;

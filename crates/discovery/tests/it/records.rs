@@ -28,7 +28,7 @@ async fn records_are_found_by_name_node_tag_metadata_and_health() {
     let all = [record("http", "a"), standby.clone(), syslog.clone()];
     assert_eq!(b.list(&Filter::default()).await.unwrap().records, all);
     assert_eq!(b.by_name(&name("http")).await.unwrap(), all[..2]);
-    assert_eq!(b.by_tag("logging").await.unwrap(), [syslog.clone()]);
+    assert_eq!(b.by_tag("logging").await.unwrap(), vec![syslog.clone()]);
     assert_eq!(b.by_tag("log").await.unwrap(), []);
     assert_eq!(b.by_metadata("format", "rfc5424").await.unwrap(), [syslog]);
     let filter = Filter {

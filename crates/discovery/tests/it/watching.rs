@@ -46,7 +46,7 @@ async fn every_kind_of_change_is_told() {
     let critical = ServiceRecord { health: Health::Critical, ..moved };
     services.register(&critical, LONG).await.unwrap();
     assert_eq!(next(&mut watch).await, ["!http.n"]);
-    assert_eq!(watch.records(), [critical.clone()]);
+    assert_eq!(watch.records(), vec![critical.clone()]);
     services.deregister(&one.name, &one.node).await.unwrap();
     assert_eq!(next(&mut watch).await, ["-http.n"]);
     services.register(&critical, LONG).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_record_that_expires_is_told_as_deregistered() {
     let server = NatsServer::start();
     let services = open(&server).await;
     let mut watch = services.watch();
-    assert_eq!(next(&mut watch).await, [String::new(); 0]);
+    assert_eq!(next(&mut watch).await, Vec::<String>::new());
     services.register(&record("http", "n"), Duration::from_secs(1)).await.unwrap();
     assert_eq!(next(&mut watch).await, ["+http.n"]);
     assert_eq!(next(&mut watch).await, ["-http.n"]);
@@ -72,7 +72,7 @@ async fn a_watch_that_begins_before_the_bucket_sees_its_records() {
     let server = NatsServer::start();
     let looking = Services::at(connect(&server).await, String::from(BUCKET));
     let mut watch = looking.watch();
-    assert_eq!(next(&mut watch).await, [String::new(); 0]);
+    assert_eq!(next(&mut watch).await, Vec::<String>::new());
     let services = open(&server).await;
     services.register(&record("http", "n"), LONG).await.unwrap();
     assert_eq!(next(&mut watch).await, ["+http.n"]);

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use ccm_harness::{Cluster, ClusterOptions, Node, PATIENCE, in_lan, wait};
 use serde_json::{Value, json};
 
-use crate::machine::alone;
+use crate::machine::{alone, beside_others};
 
 /// The services of the seed's sample, the first at the port of the backend.
 fn offer(node: &Node) {
@@ -146,6 +146,23 @@ fn garbage_of_a_peer_is_named_once_in_the_log_and_harms_nobody() {
         log.lines().filter(line).count()
     };
     assert_eq!((named("http.node-9"), named("what.ever")), (1, 1));
+}
+
+#[test]
+fn a_foreign_stream_in_the_place_of_the_bucket_is_named_and_the_node_serves_all_the_same() {
+    let _machine = beside_others();
+    let mut cluster = Cluster::prepare(ClusterOptions { nodes: 1, ..ClusterOptions::default() });
+    let stream = json!({ "name": "KV_convex-test-services", "subjects": ["orders"] });
+    let made = cluster.nats.request("$JS.API.STREAM.CREATE.KV_convex-test-services", &stream);
+    assert!(made["error"].is_null(), "{made}");
+    offer(&cluster.nodes[0]);
+    cluster.nodes[0].start();
+    cluster.wait_serving();
+    wait::until(PATIENCE, "the foreign stream to be named", || {
+        let log = cluster.nodes[0].log_tail();
+        let words = ["cannot be announced", "KV_convex-test-services", "rename or remove it"];
+        log.lines().any(|line| words.iter().all(|word| line.contains(word))).then_some(())
+    });
 }
 
 #[test]
