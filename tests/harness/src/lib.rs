@@ -41,5 +41,7 @@ pub use one_backend::OneBackend;
 pub use one_holder::OneHolder;
 pub use prometheus::Prometheus;
 pub use rows::{Lost, Rows};
-pub use tools::{bound, litestream, nats_server, prometheus, promtool, spawn_bound};
+pub use tools::{
+    affected_sqlite, bound, litestream, nats_server, prometheus, promtool, spawn_bound,
+};
 pub use writer::{Ack, Writer};
