@@ -34,6 +34,8 @@ pub(crate) struct Announced {
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
     pub(crate) address: Option<IpAddr>,
+    /// Whether an operator has set the address.
+    pub(crate) is_given: bool,
     pub(crate) services: Vec<Service>,
 }
 
@@ -55,6 +57,7 @@ impl Announced {
             cluster: settings.cluster.clone(),
             node: settings.node.clone(),
             address,
+            is_given: settings.address.is_some(),
             services,
         }
     }
@@ -70,7 +73,7 @@ impl Announced {
             }
             return;
         };
-        if address.is_loopback() && !self.services.is_empty() {
+        if address.is_loopback() && !self.is_given && !self.services.is_empty() {
             tracing::warn!(
                 %address,
                 "the services of this node are announced where other hosts cannot reach them: set \
