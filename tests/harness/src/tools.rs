@@ -31,6 +31,13 @@ pub fn litestream() -> PathBuf {
     find("CCM_LITESTREAM", "litestream")
 }
 
+/// Litestream's SQLite extension, without the `.so`: `$CCM_LITESTREAM_VFS`, else what `cargo xtask
+/// setup` installed, else PATH.
+#[must_use]
+pub fn litestream_vfs() -> PathBuf {
+    find("CCM_LITESTREAM_VFS", "litestream-vfs.so").with_extension("")
+}
+
 /// The `prometheus` binary: `$CCM_PROMETHEUS`, else what `cargo xtask setup` installed, else PATH.
 #[must_use]
 pub fn prometheus() -> PathBuf {
