@@ -63,9 +63,23 @@ fn store_exit(error: &StoreError) -> Exit {
     }
 }
 
+/// What to do about a file of the bucket that is damaged.
+pub(crate) const DAMAGED: &str = "`ccm snapshot` makes a snapshot on which the newest state then \
+                                  rests, and the PRIMARY removes a damaged file of levels 0 to 8 \
+                                  by itself when it comes to compact it";
+
 /// What a restore that failed means for the operator.
 pub(crate) fn restore_failure(error: RestoreError) -> Failure {
-    Failure::new(restore_exit(&error), error)
+    let (exit, damage) = (restore_exit(&error), error.is_damage());
+    with_advice(exit, damage, error.into())
+}
+
+fn with_advice(exit: Exit, damage: bool, error: anyhow::Error) -> Failure {
+    if damage {
+        Failure::new(exit, anyhow::anyhow!("{error:#}; {DAMAGED}; see `ccm ltx verify`"))
+    } else {
+        Failure::new(exit, error)
+    }
 }
 
 fn restore_exit(error: &RestoreError) -> Exit {
@@ -75,6 +89,7 @@ fn restore_exit(error: &RestoreError) -> Exit {
         RestoreError::Target(TargetError::Empty)
         | RestoreError::InUse { .. }
         | RestoreError::Moving { .. }
+        | RestoreError::NoRoom { .. }
         | RestoreError::Interrupted => Exit::TryAgain,
         RestoreError::Target(TargetError::Hole(_))
         | RestoreError::Damaged { .. }
@@ -101,7 +116,8 @@ pub(crate) fn verify_failure(error: VerifyError) -> Failure {
         }
         VerifyError::Local(_) => Exit::Usage,
     };
-    Failure::new(exit, error)
+    let damage = matches!(&error, VerifyError::Restore(error) if error.is_damage());
+    with_advice(exit, damage, error.into())
 }
 
 /// A file of the bucket as JSON.

@@ -64,6 +64,12 @@ pub(crate) enum Command {
     Services(services::Services),
     /// Restore the cluster's database, or an earlier state of it, into a file of its own
     Restore(Restore),
+    /// Have the PRIMARY put a snapshot of the whole database into the bucket, now
+    Snapshot {
+        /// How long to wait for it; it goes on after that
+        #[arg(long, value_name = "DURATION", default_value = "10m")]
+        timeout: String,
+    },
     /// Look at the LTX files in the bucket
     #[command(subcommand)]
     Ltx(Ltx),

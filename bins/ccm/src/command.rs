@@ -11,6 +11,7 @@ mod ltx;
 mod promote;
 mod restore;
 mod services;
+mod snapshot;
 mod status;
 mod switchover;
 mod verify;
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: Cli) -> Ended {
         Command::Services(asked) => wait_for(services::run(shared, &asked)),
         Command::Guard(guard) => guard::run(&guard),
         Command::Restore(restore) => wait_for(restore::run(shared, &restore)),
+        Command::Snapshot { timeout } => wait_for(snapshot::run(shared, &timeout)),
         Command::Ltx(ltx) => wait_for(ltx::run(shared, &ltx)),
         Command::Verify { no_check } => wait_for(verify::run(shared, !no_check)),
         Command::Diverged(diverged) => wait_for(diverged::run(shared, &diverged)),

@@ -1,7 +1,7 @@
 //! `cluster.json`: strict, with comments, and checked before anything else happens.
 
 mod backend;
-mod duration;
+pub(crate) mod duration;
 mod json;
 mod nats;
 mod network;
@@ -38,6 +38,8 @@ const SNAPSHOT_MS: u64 = 3_600_000;
 const RETENTION: &str = "24h";
 /// `wal.replicaPath` when it is not given.
 const REPLICA_PATH: &str = "/var/lib/convex/replica.db";
+/// `wal.divergedMaxBytes` when it is not given: 64 GiB.
+const DIVERGED_MAX_BYTES: u64 = 64 << 30;
 /// `backend.dataPath` when it is not given.
 const DATA_PATH: &str = "/var/lib/convex/data.db";
 /// `node.priority` when it is not given, and the highest.
@@ -182,7 +184,7 @@ fn files(
     data: PathBuf,
     owner: Option<(u32, u32)>,
 ) -> Result<FileSettings, Problem> {
-    wal.allow(&["streamRetention", "snapshotIntervalMs", "replicaPath"])?;
+    wal.allow(&["streamRetention", "snapshotIntervalMs", "replicaPath", "divergedMaxBytes"])?;
     let replica = wal.path("replicaPath")?.unwrap_or_else(|| PathBuf::from(REPLICA_PATH));
     if replica == data {
         return Err(wal.wrong("replicaPath", "must be another file than backend.dataPath"));
@@ -198,7 +200,9 @@ fn files(
         );
         return Err(wal.wrong("streamRetention", &what));
     }
-    Ok(FileSettings { data, replica, owner, snapshot_interval, retention })
+    let most = wal.number("divergedMaxBytes", (1, u64::MAX))?;
+    let diverged_max = most.unwrap_or(DIVERGED_MAX_BYTES);
+    Ok(FileSettings { data, replica, owner, snapshot_interval, retention, diverged_max })
 }
 
 fn self_of(node: &Section<'_>) -> Result<(u32, bool), Problem> {

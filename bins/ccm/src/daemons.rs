@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ccm_control::{Client, ControlError, DemoteRequest, Status};
+use ccm_control::{Client, ControlError, DemoteRequest, SnapshotTaken, Status};
 use ccm_types::{NodeId, RoleName};
 
 use crate::cluster::Cluster;
@@ -67,6 +67,34 @@ impl Cluster {
         let hint = "start it (systemctl start convex-cluster-manager), then try again";
         let asked = self.control().promote(&self.settings.node, within).await;
         asked.map_err(|error| failure(&error, hint))
+    }
+
+    /// Has the primary take a snapshot.
+    pub(crate) async fn snapshot(
+        &self,
+        primary: &NodeId,
+        within: Duration,
+    ) -> Result<SnapshotTaken, Failure> {
+        let error = match self.control().snapshot(primary, within).await {
+            Ok(taken) => return Ok(taken),
+            Err(error) => error,
+        };
+        if matches!(error, ControlError::NoResponder { .. }) && self.answers(primary).await {
+            return Err(Failure::again(format!(
+                "the daemon of {primary} is of a version that takes no snapshots on demand: \
+                 upgrade it"
+            )));
+        }
+        if error.is_ambiguous() {
+            return Err(Failure::again(format!(
+                "the daemon of {primary} has not answered within {}; the snapshot may go on: see \
+                 `ccm ltx list --level 9`",
+                crate::progress::took(within)
+            )));
+        }
+        let hint = "nothing was changed; if it is lost, another node takes over by itself (see \
+                    `ccm status`)";
+        Err(failure(&error, hint))
     }
 
     /// Takes this node out of the cluster.

@@ -24,6 +24,8 @@ impl Cluster {
             txid: record.txid,
             replication_lag_ms: record.lag_ms,
             last_seen: record.last_seen,
+            diverged_files: record.diverged_files,
+            diverged_bytes: record.diverged_bytes,
             problem: record.problem,
         };
         Ok(records.into_iter().map(status).collect())

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use ccm_role::{Event, OpId, Operation, Outcome, Verdict};
 use ccm_types::{Epoch, NodeId, Position, Txid};
-use ccm_wal_ltx::capture::{Capture, CaptureConfig, CaptureProgress};
-use ccm_wal_ltx::compact::{CompactConfig, Compactor};
+use ccm_wal_ltx::capture::{
+    Capture, CaptureConfig, CaptureError, CaptureProgress, SnapshotRequests,
+};
+use ccm_wal_ltx::compact::{CompactConfig, CompactProgress, Compactor};
 use ccm_wal_ltx::follow::{FollowConfig, FollowProgress, Follower, catch_up, is_behind};
 use ccm_wal_ltx::local::{Local, LocalError};
 use ccm_wal_ltx::plan;
-use ccm_wal_ltx::store::{Fence, LtxInfo, LtxStore as _, NatsStore};
+use ccm_wal_ltx::store::{Fence, LtxInfo, LtxName, LtxStore as _, NatsStore};
 use tokio::sync::{mpsc, watch};
 
 use crate::outcome;
@@ -21,6 +23,9 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// One attempt at the definitive catch-up; what it has applied stays.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(60);
+
+/// Between two attempts at a snapshot that makes a damaged file superfluous.
+const HEAL_AGAIN: Duration = Duration::from_secs(10);
 
 /// What the lane is asked to do.
 #[derive(Debug)]
@@ -41,7 +46,15 @@ pub(crate) enum View {
     /// The replica follows.
     Following(watch::Receiver<FollowProgress>),
     /// The data file is captured.
-    Capturing(watch::Receiver<CaptureProgress>),
+    Capturing(Capturing),
+}
+
+/// A capture and the compactor beside it, to be looked at.
+#[derive(Debug, Clone)]
+pub(crate) struct Capturing {
+    pub(crate) progress: watch::Receiver<CaptureProgress>,
+    pub(crate) snapshots: SnapshotRequests,
+    pub(crate) compaction: watch::Receiver<CompactProgress>,
 }
 
 /// What runs on the files.
@@ -98,6 +111,37 @@ impl Files {
             }
         }
         state.stop_following().await;
+    }
+}
+
+/// Takes a snapshot whenever a file of the bucket is found damaged, so that nothing depends on it:
+/// the compactor then removes it. Ends with the capture or the compactor.
+async fn heal(mut view: Capturing) {
+    let mut healed = None;
+    let news = |progress: &CompactProgress, healed: Option<LtxName>| {
+        progress.damaged.is_some() && progress.damaged != healed
+    };
+    let mut told = None;
+    loop {
+        let found = view.compaction.wait_for(|p| news(p, healed)).await.map(|p| p.damaged);
+        let Ok(Some(name)) = found else { return };
+        if told != Some(name) {
+            told = Some(name);
+            tracing::warn!(
+                %name,
+                "a file of the bucket is damaged: a snapshot is taken, so that nothing depends \
+                 on it"
+            );
+        }
+        match view.snapshots.take().await {
+            Ok(_) => healed = Some(name),
+            Err(CaptureError::Ended(_)) => return,
+            Err(error) => {
+                let error = outcome::words(&error);
+                tracing::warn!(%error, "the snapshot is tried again");
+                tokio::time::sleep(HEAL_AGAIN).await;
+            }
+        }
     }
 }
 
@@ -243,9 +287,15 @@ impl State {
         let config = CaptureConfig { base: self.base.take(), ..lane.capture.clone() };
         match Capture::start(lane.store.clone(), fence, config).await {
             Ok(capture) => {
-                lane.view.send_replace(View::Capturing(capture.progress()));
-                self.watch_for_its_end(capture.progress());
                 let compactor = Compactor::start(lane.store.clone(), fence, lane.compact.clone());
+                let view = Capturing {
+                    progress: capture.progress(),
+                    snapshots: capture.snapshots(),
+                    compaction: compactor.progress(),
+                };
+                lane.tasks.spawn("healing", heal(view.clone()));
+                lane.view.send_replace(View::Capturing(view));
+                self.watch_for_its_end(capture.progress());
                 self.running = Running::Capturing(capture, Some(compactor));
                 Outcome::Ok
             }

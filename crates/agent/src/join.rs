@@ -194,6 +194,8 @@ fn first_record(settings: &Settings, instance: &str, address: &str) -> NodeRecor
         address: String::from(address),
         priority: settings.priority,
         candidate: settings.candidate,
+        diverged_files: 0,
+        diverged_bytes: 0,
         problem: Some(String::from("the daemon is starting")),
         instance: String::from(instance),
     }

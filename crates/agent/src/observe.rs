@@ -1,24 +1,34 @@
 //! What is true at this moment: measured when asked, never remembered.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use async_nats::connection::State;
-use ccm_control::{NatsStatus, NodeStatus, Pong, Status, VipStatus};
+use ccm_control::{
+    DivergedFile, DivergedStatus, NatsStatus, NodeStatus, Pong, SnapshotRequest, SnapshotTaken,
+    Status, VipStatus,
+};
 use ccm_election::LeaseStatus;
 use ccm_kv_state::{NodeRecord, Nodes};
 use ccm_role::Phase;
-use ccm_types::{BootClock, Epoch, NodeId, Txid};
+use ccm_types::{BootClock, Epoch, NodeId, RoleName, Txid};
+use ccm_wal_ltx::compact::CompactProgress;
+use ccm_wal_ltx::local;
 use tokio::sync::watch;
 
 use crate::Settings;
 use crate::backend::{BackendPort, Measured};
-use crate::files::View;
+use crate::files::{Capturing, View};
+use crate::outcome;
 use crate::vip::VipPort;
 
 /// How long the records of the other nodes may take to be read.
 const NODES_WITHIN: Duration = Duration::from_secs(1);
+
+/// Files that were set aside and are named in a status.
+const DIVERGED_SHOWN: usize = 16;
 
 /// Everything that can be looked at.
 #[derive(Debug)]
@@ -33,6 +43,8 @@ pub(crate) struct Observer {
     pub(crate) port: Arc<BackendPort>,
     pub(crate) vip: Option<Arc<VipPort>>,
     pub(crate) nodes: Nodes,
+    /// It was logged that no further file is set aside.
+    pub(crate) told_full: AtomicBool,
 }
 
 /// How far replication is.
@@ -68,6 +80,7 @@ impl Observer {
         let (role, measured) = self.role().await;
         let (vip, vip_problem) = self.vip(&role).await;
         let replication = self.replication();
+        let diverged = self.diverged().await;
         let lease = self.lease.borrow().clone();
         let now = BootClock.now();
         let remaining = lease.valid_until.map(|at| millis(at.since(now)));
@@ -87,9 +100,47 @@ impl Observer {
             unshipped_bytes: replication.unshipped,
             vip,
             nats: self.nats(),
-            problem: self.problem(&role, vip_problem, &replication),
+            problem: self.problem(&role, vip_problem, &replication, full(&diverged)),
+            diverged,
             nodes: records.into_iter().map(node_status).collect(),
         }
+    }
+
+    /// Takes a snapshot now, when this node leads; `Err` in words.
+    pub(crate) async fn snapshot(
+        &self,
+        request: &SnapshotRequest,
+    ) -> Result<SnapshotTaken, String> {
+        let node = &self.settings.node;
+        let requests = match &*self.view.borrow() {
+            View::Capturing(capturing) => Some(capturing.snapshots.clone()),
+            View::Idle | View::Following(_) => None,
+        };
+        let Some(requests) = requests else {
+            return Err(match self.status.borrow().role {
+                RoleName::Passive => {
+                    format!("{node} is PASSIVE: snapshots are taken by the PRIMARY")
+                }
+                RoleName::Primary => format!(
+                    "{node} is PRIMARY and its capture does not run yet, or not any more: see \
+                     `ccm status`, and try again"
+                ),
+            });
+        };
+        let started = Instant::now();
+        let within = Duration::from_millis(request.within_ms);
+        let taken = tokio::time::timeout(within, requests.take()).await;
+        let info = taken
+            .map_err(|_elapsed| still_going(within))?
+            .map_err(|error| outcome::words(&error))?;
+        Ok(SnapshotTaken {
+            name: info.name.to_string(),
+            txid: info.name.max,
+            size: info.size,
+            epoch: info.epoch,
+            committed_at_ms: info.timestamp_ms,
+            took_ms: millis(started.elapsed()),
+        })
     }
 
     /// This node's record for the state bucket.
@@ -97,6 +148,7 @@ impl Observer {
         let (role, measured) = self.role().await;
         let (_, vip_problem) = self.vip(&role).await;
         let replication = self.replication();
+        let diverged = self.diverged().await;
         NodeRecord {
             node_id: self.settings.node.clone(),
             cluster_id: self.settings.cluster.clone(),
@@ -110,7 +162,9 @@ impl Observer {
             address: self.address.clone(),
             priority: self.settings.priority,
             candidate: self.settings.candidate,
-            problem: self.problem(&role, vip_problem, &replication),
+            diverged_files: diverged.count,
+            diverged_bytes: diverged.bytes,
+            problem: self.problem(&role, vip_problem, &replication, full(&diverged)),
             instance: self.instance.clone(),
         }
     }
@@ -128,6 +182,35 @@ impl Observer {
         (Some(VipStatus { address: vip.address(), held }), problem.or(outdated))
     }
 
+    /// The data files that were set aside, as they are on the disk.
+    async fn diverged(&self) -> DivergedStatus {
+        let data = self.settings.files.data.clone();
+        let looked = tokio::task::spawn_blocking(move || local::diverged(&data)).await;
+        let found = match looked {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                let error = outcome::words(&error);
+                tracing::debug!(%error, "could not look for data files that were set aside");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        };
+        let max_bytes = self.settings.files.diverged_max;
+        let diverged = DivergedStatus {
+            count: found.len() as u64,
+            bytes: found.iter().map(|file| file.bytes).sum(),
+            max_bytes,
+            files: found.iter().take(DIVERGED_SHOWN).map(diverged_file).collect(),
+        };
+        let problem = full(&diverged);
+        if self.told_full.swap(problem.is_some(), Ordering::Relaxed) != problem.is_some()
+            && let Some(problem) = problem
+        {
+            tracing::warn!(%problem, "no further data file is set aside");
+        }
+        diverged
+    }
+
     fn nats(&self) -> NatsStatus {
         let info = self.client.server_info();
         NatsStatus {
@@ -141,12 +224,13 @@ impl Observer {
         role: &ccm_role::Status,
         vip: Option<String>,
         replication: &Replication,
+        full: Option<String>,
     ) -> Option<String> {
         let away = self.client.connection_state() != State::Connected;
         let away = away.then(|| String::from("NATS is not reachable"));
         let waiting =
             (role.phase == Phase::Starting).then(|| String::from("the daemon is starting"));
-        away.or(role.problem.clone()).or(vip).or(replication.problem.clone()).or(waiting)
+        away.or(role.problem.clone()).or(vip).or(replication.problem.clone()).or(full).or(waiting)
     }
 
     fn replication(&self) -> Replication {
@@ -162,7 +246,7 @@ impl Observer {
                     problem: progress.problem.clone(),
                 }
             }
-            View::Capturing(progress) => {
+            View::Capturing(Capturing { progress, compaction, .. }) => {
                 let progress = progress.borrow();
                 let now = BootClock.now();
                 Replication {
@@ -170,11 +254,54 @@ impl Observer {
                     txid: progress.txid,
                     lag: progress.oldest_unshipped.map_or(Duration::ZERO, |at| now.since(at)),
                     unshipped: progress.unshipped_bytes,
-                    problem: None,
+                    problem: bucket_problem(&compaction.borrow()),
                 }
             }
         }
     }
+}
+
+fn diverged_file(file: &local::Diverged) -> DivergedFile {
+    let name = file.path.file_name().map(|name| name.to_string_lossy().into_owned());
+    DivergedFile {
+        name: name.unwrap_or_default(),
+        epoch: file.epoch,
+        txid: file.txid,
+        bytes: file.bytes,
+    }
+}
+
+/// What is wrong when set-aside files take more than they may.
+fn full(diverged: &DivergedStatus) -> Option<String> {
+    let DivergedStatus { count, bytes, max_bytes, .. } = diverged;
+    (bytes > max_bytes).then(|| {
+        format!(
+            "{count} data files that were set aside have {bytes} bytes, more than \
+             wal.divergedMaxBytes ({max_bytes}): look at them (`ccm diverged list`), then move \
+             them away or drop them; none is deleted, and no further one is set aside"
+        )
+    })
+}
+
+/// What is said to whoever has waited long enough for a snapshot.
+fn still_going(within: Duration) -> String {
+    format!(
+        "the snapshot is not in the bucket after {} s: it goes on, see `ccm ltx list --level 9`",
+        within.as_secs_f32()
+    )
+}
+
+/// What an operator should know of the bucket: only what does not go away by itself.
+fn bucket_problem(compaction: &CompactProgress) -> Option<String> {
+    if let Some(name) = compaction.damaged {
+        return Some(format!(
+            "{name} in the bucket is damaged: a snapshot replaces it, then it is removed; see \
+             `ccm ltx verify`"
+        ));
+    }
+    let lasting = !compaction.passing && !compaction.fenced;
+    let problem = compaction.problem.as_ref().filter(|_| lasting)?;
+    Some(format!("the bucket is not kept small: {problem}; see `ccm ltx verify`"))
 }
 
 fn node_status(record: NodeRecord) -> NodeStatus {
@@ -185,6 +312,8 @@ fn node_status(record: NodeRecord) -> NodeStatus {
         txid: record.txid,
         replication_lag_ms: record.lag_ms,
         last_seen: record.last_seen,
+        diverged_files: record.diverged_files,
+        diverged_bytes: record.diverged_bytes,
         problem: record.problem,
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ccm_guard::{Armed, BackendState, VipName};
@@ -312,6 +313,7 @@ impl Daemon<'_> {
             port: Arc::clone(&self.here.port),
             vip: self.here.vip.clone(),
             nodes: self.joined.nodes.clone(),
+            told_full: AtomicBool::new(false),
         })
     }
 
@@ -329,7 +331,10 @@ impl Daemon<'_> {
         let files = Files {
             store: joined.store,
             node: settings.node.clone(),
-            follow: FollowConfig::new(settings.node.clone()),
+            follow: FollowConfig {
+                aside_max: Some(settings.files.diverged_max),
+                ..FollowConfig::new(settings.node.clone())
+            },
             capture: capture_config(settings, &here.local),
             compact: CompactConfig::new(
                 here.local.state_dir().to_path_buf(),

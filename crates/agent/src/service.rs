@@ -48,6 +48,12 @@ async fn answer(
                     reply.send(observer.status().await).ok();
                 });
             }
+            Request::Snapshot(request, reply) => {
+                let observer = Arc::clone(&observer);
+                tasks.spawn("snapshot request", async move {
+                    reply.send(observer.snapshot(&request).await).ok();
+                });
+            }
             Request::Demote(demote, reply) => {
                 let command = Command::Demote { successor: demote.successor };
                 pass(&commands, command, reply);

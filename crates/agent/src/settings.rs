@@ -88,6 +88,8 @@ pub struct FileSettings {
     pub snapshot_interval: Duration,
     /// How long history stays in the bucket.
     pub retention: Duration,
+    /// Bytes that data files set aside may have before no further one is.
+    pub diverged_max: u64,
 }
 
 impl FileSettings {

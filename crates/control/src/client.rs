@@ -9,7 +9,13 @@ use ccm_types::{ClusterId, NodeId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Answer, ControlError, DemoteRequest, Pong, Status, subject};
+use crate::{
+    Answer, ControlError, DemoteRequest, Pong, SnapshotAnswer, SnapshotRequest, SnapshotTaken,
+    Status, subject,
+};
+
+/// How much longer than the daemon whoever asks for a snapshot waits.
+const ANSWERS_IN: Duration = Duration::from_secs(2);
 
 /// Asks the daemons of one cluster.
 #[derive(Debug, Clone)]
@@ -70,6 +76,23 @@ impl Client {
         self.order(node, "control.leave", &serde_json::Map::new(), within).await
     }
 
+    /// Asks `node`, which leads, for a snapshot of the whole database; returns when the bucket has
+    /// it. After `within` the daemon says that it goes on.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] when it does not lead or did not get through; the others.
+    pub async fn snapshot(
+        &self,
+        node: &NodeId,
+        within: Duration,
+    ) -> Result<SnapshotTaken, ControlError> {
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let request = SnapshotRequest { within_ms };
+        let answer: SnapshotAnswer =
+            self.ask(node, "control.snapshot", &request, within + ANSWERS_IN).await?;
+        answer.snapshot.filter(|_| answer.ok).ok_or_else(|| refused(answer.error))
+    }
+
     async fn order(
         &self,
         node: &NodeId,
@@ -80,10 +103,7 @@ impl Client {
         let answer: Answer = self.ask(node, endpoint, request, within).await?;
         match answer {
             Answer { ok: true, .. } => Ok(()),
-            Answer { ok: false, error } => {
-                let words = error.unwrap_or_else(|| String::from("the daemon refused"));
-                Err(ControlError::Refused(words))
-            }
+            Answer { ok: false, error } => Err(refused(error)),
         }
     }
 
@@ -117,4 +137,8 @@ impl Client {
         }
         serde_json::from_slice(&message.payload).map_err(malformed)
     }
+}
+
+fn refused(words: Option<String>) -> ControlError {
+    ControlError::Refused(words.unwrap_or_else(|| String::from("the daemon refused")))
 }

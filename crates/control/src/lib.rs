@@ -2,8 +2,8 @@
 //!
 //! The service is named `convex-{cluster}-{node}`; its endpoints live under
 //! `convex.{cluster}.svc.{node}.` (the node as one token): `status`, `ping`, `control.demote`,
-//! `control.promote`, `control.leave`. Every payload is one JSON object. Standard tools find the
-//! service with `$SRV.PING` and `$SRV.INFO`.
+//! `control.promote`, `control.leave`, `control.snapshot`. Every payload is one JSON object.
+//! Standard tools find the service with `$SRV.PING` and `$SRV.INFO`.
 //!
 //! - [`Service`] offers it; requests come out of a channel with the way to answer them.
 //! - [`Client`] asks, with a deadline for every question.
@@ -17,7 +17,10 @@ mod service;
 pub use client::Client;
 pub use error::ControlError;
 pub use service::{Request, Service};
-pub use words::{Answer, DemoteRequest, NatsStatus, NodeStatus, Pong, Status, VipStatus};
+pub use words::{
+    Answer, DemoteRequest, DivergedFile, DivergedStatus, NatsStatus, NodeStatus, Pong,
+    SnapshotAnswer, SnapshotRequest, SnapshotTaken, Status, VipStatus,
+};
 
 use ccm_types::{ClusterId, NodeId};
 

@@ -10,12 +10,16 @@ use bytes::Bytes;
 use ccm_types::{ClusterId, NodeId};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{Answer, ControlError, DemoteRequest, Pong, Status, subject};
+use crate::{
+    Answer, ControlError, DemoteRequest, Pong, SnapshotAnswer, SnapshotRequest, SnapshotTaken,
+    Status, subject,
+};
 
 /// Requests of one endpoint that are answered at a time; more wait in the connection.
 const AT_ONCE: usize = 16;
@@ -43,6 +47,8 @@ pub enum Request {
     Promote(oneshot::Sender<Result<(), String>>),
     /// Leave the cluster.
     Leave(oneshot::Sender<Result<(), String>>),
+    /// Take a snapshot now.
+    Snapshot(SnapshotRequest, oneshot::Sender<Result<SnapshotTaken, String>>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,10 +58,12 @@ enum Kind {
     Demote,
     Promote,
     Leave,
+    Snapshot,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Status, Self::Ping, Self::Demote, Self::Promote, Self::Leave];
+    const ALL: [Self; 6] =
+        [Self::Status, Self::Ping, Self::Demote, Self::Promote, Self::Leave, Self::Snapshot];
 
     fn endpoint(self) -> &'static str {
         match self {
@@ -64,6 +72,7 @@ impl Kind {
             Self::Demote => "control.demote",
             Self::Promote => "control.promote",
             Self::Leave => "control.leave",
+            Self::Snapshot => "control.snapshot",
         }
     }
 }
@@ -216,19 +225,33 @@ async fn answer(kind: Kind, payload: &[u8], requests: mpsc::Sender<Request>) -> 
         Kind::Status => json(&ask(&requests, Request::Status).await?),
         Kind::Ping => json(&ask(&requests, Request::Ping).await?),
         Kind::Demote => {
-            let request = if payload.is_empty() {
-                DemoteRequest::default()
-            } else {
-                match serde_json::from_slice(payload) {
-                    Ok(request) => request,
-                    Err(error) => return said(Err(format!("the request is not valid: {error}"))),
-                }
+            let request: DemoteRequest = match parse(payload) {
+                Ok(request) => request,
+                Err(error) => return said(Err(error)),
             };
             said(ask(&requests, |reply| Request::Demote(request, reply)).await?)
         }
         Kind::Promote => said(ask(&requests, Request::Promote).await?),
         Kind::Leave => said(ask(&requests, Request::Leave).await?),
+        Kind::Snapshot => {
+            let taken = match parse::<SnapshotRequest>(payload) {
+                Ok(request) => ask(&requests, |reply| Request::Snapshot(request, reply)).await?,
+                Err(error) => Err(error),
+            };
+            json(&match taken {
+                Ok(taken) => SnapshotAnswer { ok: true, error: None, snapshot: Some(taken) },
+                Err(error) => SnapshotAnswer { ok: false, error: Some(error), snapshot: None },
+            })
+        }
     }
+}
+
+/// A request; an empty payload asks for what is usual.
+fn parse<T: DeserializeOwned + Default>(payload: &[u8]) -> Result<T, String> {
+    if payload.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(payload).map_err(|error| format!("the request is not valid: {error}"))
 }
 
 async fn ask<T>(

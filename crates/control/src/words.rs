@@ -36,10 +36,41 @@ pub struct Status {
     pub vip: Option<VipStatus>,
     /// The connection to NATS.
     pub nats: NatsStatus,
+    /// Data files of this node that were set aside.
+    #[serde(default)]
+    pub diverged: DivergedStatus,
     /// What an operator should know, in words.
     pub problem: Option<String>,
     /// The nodes of the cluster, as they said last.
     pub nodes: Vec<NodeStatus>,
+}
+
+/// Data files that were set aside, because they may hold what the cluster does not have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DivergedStatus {
+    /// How many there are.
+    pub count: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// The size beyond which no further one is set aside (`wal.divergedMaxBytes`).
+    pub max_bytes: u64,
+    /// The first ones of them.
+    pub files: Vec<DivergedFile>,
+}
+
+/// A data file that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DivergedFile {
+    /// Its name, as the commands take it.
+    pub name: String,
+    /// The epoch under which it was served, 0 when it never was.
+    pub epoch: Epoch,
+    /// The last of its transactions that is known to be in the bucket.
+    pub txid: Option<Txid>,
+    /// Its size in bytes, with its `-wal`.
+    pub bytes: u64,
 }
 
 /// The virtual IP.
@@ -78,6 +109,12 @@ pub struct NodeStatus {
     pub replication_lag_ms: u64,
     /// When it said so, RFC 3339.
     pub last_seen: String,
+    /// How many data files it has set aside.
+    #[serde(default)]
+    pub diverged_files: u64,
+    /// Their size in bytes.
+    #[serde(default)]
+    pub diverged_bytes: u64,
     /// What an operator should know, in words.
     pub problem: Option<String>,
 }
@@ -103,7 +140,59 @@ pub struct DemoteRequest {
     pub successor: Option<NodeId>,
 }
 
-/// The answer to everything under `control`.
+/// Take a snapshot now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotRequest {
+    /// How long whoever asks waits, in milliseconds; ten minutes when absent. The snapshot goes
+    /// on after that.
+    #[serde(default = "ten_minutes")]
+    pub within_ms: u64,
+}
+
+fn ten_minutes() -> u64 {
+    600_000
+}
+
+impl Default for SnapshotRequest {
+    fn default() -> Self {
+        Self { within_ms: ten_minutes() }
+    }
+}
+
+/// A snapshot that is in the bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotTaken {
+    /// The object.
+    pub name: String,
+    /// Its last transaction.
+    pub txid: Txid,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The epoch of the primary that took it.
+    pub epoch: Option<Epoch>,
+    /// When its last transaction was committed, milliseconds since the Unix epoch.
+    pub committed_at_ms: i64,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// The answer to `control.snapshot`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotAnswer {
+    /// Whether it is done.
+    pub ok: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What the bucket has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotTaken>,
+}
+
+/// The answer to everything else under `control`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use ccm_control::{
-    Client, ControlError, DemoteRequest, NatsStatus, NodeStatus, Pong, Request, Service, Status,
-    VipStatus,
+    Client, ControlError, DemoteRequest, DivergedFile, DivergedStatus, NatsStatus, NodeStatus,
+    Pong, Request, Service, SnapshotTaken, Status, VipStatus,
 };
 use ccm_harness::NatsServer;
 use ccm_harness::wait::until_async;
@@ -45,6 +45,17 @@ fn pong(id: &NodeId) -> Pong {
     Pong { node_id: id.clone(), instance: String::from("i"), version: String::from("0.1.0") }
 }
 
+fn taken() -> SnapshotTaken {
+    SnapshotTaken {
+        name: String::from("ltx/9/0000000000000001-0000000000000412.ltx"),
+        txid: Txid::new(1042),
+        size: 4096,
+        epoch: Some(Epoch::new(2)),
+        committed_at_ms: 1_700_000_000_000,
+        took_ms: 12,
+    }
+}
+
 fn status(id: &NodeId) -> Status {
     Status {
         cluster_id: cluster(),
@@ -60,6 +71,17 @@ fn status(id: &NodeId) -> Status {
         unshipped_bytes: 4096,
         vip: Some(VipStatus { address: String::from("192.0.2.9/24"), held: true }),
         nats: NatsStatus { connected: true, server: String::from("127.0.0.1:4222") },
+        diverged: DivergedStatus {
+            count: 1,
+            bytes: 4096,
+            max_bytes: 1 << 36,
+            files: vec![DivergedFile {
+                name: String::from("data.db.diverged-e1-t42-1"),
+                epoch: Epoch::new(1),
+                txid: Some(Txid::new(42)),
+                bytes: 4096,
+            }],
+        },
         problem: None,
         nodes: vec![NodeStatus {
             node_id: id.clone(),
@@ -68,6 +90,8 @@ fn status(id: &NodeId) -> Status {
             txid: Txid::new(1042),
             replication_lag_ms: 5,
             last_seen: String::from("2026-01-02T03:04:05Z"),
+            diverged_files: 0,
+            diverged_bytes: 0,
             problem: Some(String::from("slow")),
         }],
     }
@@ -86,6 +110,12 @@ async fn answer(id: NodeId, mut queue: mpsc::Receiver<Request>) {
             }
             Request::Promote(reply) => reply.send(Ok(())).unwrap(),
             Request::Leave(reply) => reply.send(Err(String::from("not today"))).unwrap(),
+            Request::Snapshot(request, reply) => {
+                let slow = request.within_ms < 1000;
+                reply
+                    .send(if slow { Err(String::from("it goes on")) } else { Ok(taken()) })
+                    .unwrap();
+            }
         }
     }
 }
@@ -116,6 +146,9 @@ async fn every_question_reaches_the_node_it_names_also_when_its_id_is_a_host_nam
         let error = asker.demote(id, &DemoteRequest::default(), SOON).await.unwrap_err();
         assert!(error.to_string().contains("not to"), "{error}");
         asker.promote(id, SOON).await.unwrap();
+        assert_eq!(asker.snapshot(id, SOON).await.unwrap(), taken());
+        let error = asker.snapshot(id, AT_ONCE).await.unwrap_err();
+        assert!(matches!(&error, ControlError::Refused(words) if words == "it goes on"), "{error}");
         let error = asker.leave(id, SOON).await.unwrap_err();
         assert!(matches!(&error, ControlError::Refused(words) if words == "not today"), "{error}");
     }
@@ -146,7 +179,14 @@ async fn the_service_is_found_with_the_standard_questions_until_it_ends() {
                 .map(|endpoint| endpoint["subject"].as_str().unwrap())
                 .collect();
             subjects.sort_unstable();
-            let ends = ["control.demote", "control.leave", "control.promote", "ping", "status"];
+            let ends = [
+                "control.demote",
+                "control.leave",
+                "control.promote",
+                "control.snapshot",
+                "ping",
+                "status",
+            ];
             let expected = ends.map(|end| format!("convex.test.svc.db1=2Eexample=2Ecom.{end}"));
             assert_eq!(subjects, expected);
         }
@@ -274,9 +314,16 @@ fn the_status_is_the_json_that_programs_rely_on() {
         "txid": 1042, "replicationLagMs": 5, "unshippedBytes": 4096,
         "vip": { "address": "192.0.2.9/24", "held": true },
         "nats": { "connected": true, "server": "127.0.0.1:4222" }, "problem": null,
+        "diverged": {
+            "count": 1, "bytes": 4096, "maxBytes": 68_719_476_736_u64,
+            "files": [{
+                "name": "data.db.diverged-e1-t42-1", "epoch": 1, "txid": 42, "bytes": 4096,
+            }],
+        },
         "nodes": [{
             "nodeId": "a", "role": "PRIMARY", "backendStatus": "running", "txid": 1042,
-            "replicationLagMs": 5, "lastSeen": "2026-01-02T03:04:05Z", "problem": "slow",
+            "replicationLagMs": 5, "lastSeen": "2026-01-02T03:04:05Z",
+            "divergedFiles": 0, "divergedBytes": 0, "problem": "slow",
         }],
     });
     assert_eq!(serde_json::to_value(status(&node("a"))).unwrap(), expected);

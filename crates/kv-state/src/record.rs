@@ -33,6 +33,12 @@ pub struct NodeRecord {
     /// Whether it may take over by itself.
     #[serde(default = "default_candidate")]
     pub candidate: bool,
+    /// How many data files it has set aside.
+    #[serde(default)]
+    pub diverged_files: u64,
+    /// Their size in bytes.
+    #[serde(default)]
+    pub diverged_bytes: u64,
     /// What an operator should know, in words.
     #[serde(default)]
     pub problem: Option<String>,

@@ -37,6 +37,8 @@ fn record(node: &str, instance: &str) -> NodeRecord {
         address: String::from("192.0.2.1"),
         priority: 100,
         candidate: true,
+        diverged_files: 1,
+        diverged_bytes: 4096,
         problem: None,
         instance: String::from(instance),
     }

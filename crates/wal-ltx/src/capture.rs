@@ -17,7 +17,7 @@
 //! A commit that comes alone is shipped at once; of a stream of them a file is made every few
 //! milliseconds, and its writer is not looked at meanwhile.
 //!
-//! Bounds: a file takes 64 MiB of the WAL or one larger transaction; above 4 MiB it is made in
+//! Bounds: a file takes 16 MiB of the WAL or one larger transaction; above 4 MiB it is made in
 //! the spool. During an outage up to 1024 files and 1 GiB wait in the spool, then the WAL grows.
 //! Before the write lock is taken what there is to read and to copy is read and copied down to
 //! 1 MiB and 2000 frames, as far as the writers let it. A WAL of more than 64 MiB is cut when
@@ -48,7 +48,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::store::{Fence, LtxStore};
+use crate::store::{Fence, LtxInfo, LtxStore};
 pub use error::CaptureError;
 use thread::{Message, Thread};
 use wake::Waker;
@@ -140,6 +140,41 @@ impl Messages {
     }
 }
 
+/// The way to a running capture for whoever wants a snapshot.
+#[derive(Debug, Clone)]
+pub struct SnapshotRequests {
+    progress: watch::Receiver<CaptureProgress>,
+    messages: Messages,
+}
+
+impl SnapshotRequests {
+    /// Takes a snapshot of everything that is committed by now, beside the schedule, and waits
+    /// until the bucket has it. It goes on when nobody waits for it any more. When nothing was
+    /// committed since the last one, that one is the answer.
+    ///
+    /// # Errors
+    /// [`CaptureError::Snapshot`] when this one was not made or not stored; a later one is tried
+    /// all the same. [`CaptureError::Ended`].
+    pub async fn take(&self) -> Result<LtxInfo, CaptureError> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(Message::Take(reply));
+        match answer.await {
+            Ok(stored) => stored.map_err(|why| CaptureError::Snapshot { why }),
+            Err(_) => Err(ended(&self.progress.borrow())),
+        }
+    }
+}
+
+fn ended(progress: &CaptureProgress) -> CaptureError {
+    let end = progress.ended.clone();
+    CaptureError::Ended(
+        end.unwrap_or_else(|| CaptureEnd {
+            fenced: false,
+            why: String::from("its thread has ended"),
+        }),
+    )
+}
+
 impl Drop for Capture {
     fn drop(&mut self) {
         self.cancel.cancel();
@@ -211,6 +246,12 @@ impl Capture {
         self.progress.clone()
     }
 
+    /// Asks for a snapshot from anywhere, for as long as the capture runs.
+    #[must_use]
+    pub fn snapshots(&self) -> SnapshotRequests {
+        SnapshotRequests { progress: self.progress.clone(), messages: self.messages.clone() }
+    }
+
     /// Ships everything that is committed, waits until the bucket has it, and closes the
     /// database. The application has stopped.
     ///
@@ -240,11 +281,7 @@ impl Capture {
     }
 
     fn end(&self) -> CaptureError {
-        let end = self.progress.borrow().ended.clone();
-        CaptureError::Ended(end.unwrap_or_else(|| CaptureEnd {
-            fenced: false,
-            why: String::from("its thread has ended"),
-        }))
+        ended(&self.progress.borrow())
     }
 
     /// Ends without waiting for the store; the database is closed when this returns.

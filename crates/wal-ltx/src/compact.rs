@@ -23,12 +23,22 @@
 //! is written. *Between two deletions.* Every part of them leaves a bucket from which
 //! everything can be restored that a whole pass leaves.
 //!
+//! # A damaged file
+//!
+//! A file whose content breaks its checksum cannot be merged, nor can what comes after it be merged
+//! with what was before. [`CompactProgress::damaged`] names it. When a snapshot that ends no
+//! earlier was read back from the bucket as it was stored, and the file was found damaged twice,
+//! it is deleted: nobody can use it, a restore to the newest state and a passive node that is
+//! behind go by the snapshot, and compaction goes on after the hole. Until then it stays, and so
+//! does everything else.
+//!
 //! # Bounds
 //!
 //! 256 inputs are open at a time; of more the first 256 become one in the spool, and so on. Of
 //! them 32 MiB are in memory, the others in the spool, with the result when it is large; a
 //! compaction of the default schedule takes at most 2 GiB of inputs.
 
+mod damage;
 mod error;
 mod fetch;
 mod merge;
@@ -45,7 +55,7 @@ use tokio_util::task::TaskTracker;
 #[cfg(doc)]
 use crate::plan;
 use crate::plan::{Retention, Schedule};
-use crate::store::{Fence, LtxStore};
+use crate::store::{Fence, LtxName, LtxStore};
 pub use error::CompactError;
 pub use pass::{Pass, pass};
 
@@ -99,6 +109,11 @@ pub struct CompactProgress {
     pub deleted_total: u64,
     /// What is in the way, in words.
     pub problem: Option<String>,
+    /// It may go away by itself.
+    pub passing: bool,
+    /// A file that cannot be read because it is damaged. A snapshot that ends no earlier makes it
+    /// superfluous: once there is one, the file goes.
+    pub damaged: Option<LtxName>,
     /// It has ended for good: the bucket refuses this epoch.
     pub fenced: bool,
 }
@@ -157,13 +172,19 @@ struct State {
     cleared: bool,
     sweep_at: Instant,
     seen: pass::Seen,
+    /// The file that the last pass has found damaged.
+    damaged: Option<LtxName>,
 }
 
 impl<S: LtxStore> Work<S> {
     async fn run(self) {
         let (mut wait, mut pause) = (self.until_boundary(), PAUSE_MIN);
-        let mut state =
-            State { cleared: false, sweep_at: Instant::now(), seen: pass::Seen::default() };
+        let mut state = State {
+            cleared: false,
+            sweep_at: Instant::now(),
+            seen: pass::Seen::default(),
+            damaged: None,
+        };
         loop {
             tokio::time::sleep(wait).await;
             match self.turn(&mut state).await {
@@ -197,6 +218,7 @@ impl<S: LtxStore> Work<S> {
             p.compacted_total += done.compacted;
             p.deleted_total += done.deleted;
         });
+        self.heal(state, result.as_ref().err().and_then(CompactError::damaged)).await?;
         result?;
         if Instant::now() >= state.sweep_at {
             let removed = self.store.sweep(self.fence).await?;
@@ -205,6 +227,16 @@ impl<S: LtxStore> Work<S> {
             } else {
                 tracing::info!(removed, "removed what interrupted work had left in the bucket");
             }
+        }
+        Ok(())
+    }
+
+    /// Removes a file that was found damaged twice and is superfluous.
+    async fn heal(&self, state: &mut State, found: Option<LtxName>) -> Result<(), CompactError> {
+        let before = std::mem::replace(&mut state.damaged, found);
+        let Some(name) = found.filter(|_| before == found) else { return Ok(()) };
+        if damage::heal(&self.store, self.fence, name, &self.config.spool).await? {
+            self.progress.send_modify(|p| p.deleted_total += 1);
         }
         Ok(())
     }
@@ -225,6 +257,8 @@ impl<S: LtxStore> Work<S> {
                 return false;
             }
             p.fenced = error.is_some_and(CompactError::is_fenced);
+            p.damaged = error.and_then(CompactError::damaged);
+            p.passing = error.is_some_and(CompactError::is_transient);
             let transient = error.is_some_and(CompactError::is_transient);
             match &problem {
                 Some(problem) if p.fenced => tracing::info!(%problem, "compaction has ended"),

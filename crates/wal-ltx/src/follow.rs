@@ -29,7 +29,7 @@ pub use crate::plan::Stuck;
 pub use behind::is_behind;
 pub use catch_up::catch_up;
 use settle::Settled;
-use step::Step;
+use step::{Step, blocking};
 
 use crate::apply::ApplyError;
 use crate::local::{Local, LocalError};
@@ -107,13 +107,16 @@ pub struct FollowConfig {
     pub node: NodeId,
     /// The longest time between two looks at the bucket; news come earlier by a watch.
     pub poll: Duration,
+    /// Bytes that files set aside may have: beyond that nothing more is set aside, and nothing is
+    /// followed while something would have to be. `None` is no bound.
+    pub aside_max: Option<u64>,
 }
 
 impl FollowConfig {
-    /// Looks at the bucket every second at least.
+    /// Looks at the bucket every second at least; no bound for what is set aside.
     #[must_use]
     pub fn new(node: NodeId) -> Self {
-        Self { node, poll: Duration::from_secs(1) }
+        Self { node, poll: Duration::from_secs(1), aside_max: None }
     }
 }
 
@@ -231,7 +234,7 @@ impl<S: LtxStore> Following<S> {
         let Some(files) = self.unless_cancelled(self.store.list()).await else { return Ok(None) };
         let files = files?;
         self.progress.send_modify(|p| p.bucket_tip = plan::tip(&files));
-        let settled = settle::settle(&self.store, &self.local, &self.config.node, &files).await?;
+        let settled = settle::settle(&self.store, &self.local, &self.config, &files).await?;
         if settled == Settled::Newest {
             self.progress.send_modify(|p| {
                 p.phase = FollowPhase::Waiting;
@@ -256,7 +259,13 @@ impl<S: LtxStore> Following<S> {
                     self.report_position(position, &files);
                     return Ok(Some((stuck.to_string(), false)));
                 }
-                work @ (Step::Apply(_) | Step::Rebuild(_) | Step::SetAside) => {
+                Step::SetAside => {
+                    let max = self.config.aside_max;
+                    let check = move |local: &Local| local.check_aside(&local.paths().replica, max);
+                    blocking(&self.local, check).await?;
+                    step::commit(&self.local, Step::SetAside).await?
+                }
+                work @ (Step::Apply(_) | Step::Rebuild(_)) => {
                     step::commit(&self.local, work).await?
                 }
             };

@@ -22,7 +22,7 @@ pub use levels::{Compaction, Schedule, due};
 pub use next::{Next, ReplicaAt, ReplicaState, Stuck, batch, next, oldest_missing_ms, tip};
 pub use placing::{Placing, Present, placing};
 pub use resume::{Resume, WalStart, resume};
-pub use retention::{Retention, expired};
+pub use retention::{Retention, expired, forward};
 pub use settle::{Settle, WalEnd, ends_at, settle};
 
 use crate::store::{Level, LtxInfo, LtxName};

@@ -8,6 +8,9 @@
 //! the database are not fetched again, a large one goes on where its download stopped. When the
 //! bucket is another one, or the state lies before what is in the database, it begins again.
 //!
+//! Before anything is downloaded it is made sure that there is room for the database and for the
+//! largest object, less what an earlier attempt has left of them.
+//!
 //! Only reads the bucket: it needs no daemon, and disturbs none.
 //!
 //! Bounds: 32 MiB of small files in memory, three pieces of 8 MiB of a large one; eight downloads
@@ -22,6 +25,7 @@ pub(crate) mod image;
 pub(crate) mod patience;
 pub(crate) mod pipe;
 mod resume;
+pub(crate) mod room;
 pub(crate) mod work;
 
 use std::path::PathBuf;

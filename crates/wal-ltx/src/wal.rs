@@ -9,7 +9,7 @@
 mod checksum;
 mod cursor;
 
-pub use cursor::{Commit, Scan, WalCursor};
+pub use cursor::{Commit, Scan, Step, WalCursor};
 
 /// Length of the WAL header in bytes; the first frame begins here.
 pub const WAL_HEADER_LEN: usize = 32;

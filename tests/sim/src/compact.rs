@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use ccm_types::Monotonic;
-use ccm_wal_ltx::plan::{Compaction, Retention, Schedule, due, expired};
+use ccm_wal_ltx::plan::{Compaction, Retention, Schedule, due, expired, forward};
 use ccm_wal_ltx::store::{Fence, LtxInfo};
 
 use crate::files::Running;
@@ -46,7 +46,7 @@ fn schedule() -> Schedule {
 
 fn retention() -> Retention {
     let (history, level0) = (Duration::from_secs(20), Duration::from_secs(3));
-    Retention { history, level0, level0_files_max: 50 }
+    Retention { level0, level0_files_max: 50, ..Retention::new(history) }
 }
 
 impl World {
@@ -90,13 +90,15 @@ impl World {
                 for compaction in due(files, wall, &schedule()) {
                     merged.extend(self.merge(&compaction, fence, &merged));
                 }
+                let later = forward(files, wall, Duration::ZERO, &retention(), u64::MAX);
+                merged.extend(later.and_then(|snapshot| self.merge(&snapshot, fence, &merged)));
                 self.compact_on(host, Stage::Putting(merged), fence);
             }
             (stage @ Stage::Putting(_), Said::Stored(_), Some(fence)) => {
                 self.compact_on(host, stage, fence);
             }
             (Stage::Expired, Said::Files { files, .. }, Some(fence)) => {
-                let names = expired(files, wall, &retention());
+                let names = expired(files, wall, Duration::ZERO, &retention());
                 let deletions = names.into_iter().map(|name| Ask::Delete { fence, name });
                 self.compact_on(host, Stage::Deleting(deletions.collect()), fence);
             }

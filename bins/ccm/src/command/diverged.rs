@@ -3,6 +3,7 @@
 
 use std::time::SystemTime;
 
+use ccm_types::Txid;
 use ccm_wal_ltx::local::{self, Diverged as Aside};
 use ccm_wal_ltx::verify::{Difference, VerifyOptions, diverged};
 use serde_json::{Value, json};
@@ -119,6 +120,10 @@ fn difference_json(file: &Aside, difference: &Difference) -> Value {
         "comparedTxid": difference.state.txid,
         "comparedCommittedAt": moment(difference.state.timestamp_ms),
         "exact": difference.exact,
+        "ownFromTxid": file.txid.map(Txid::next),
+        "ownCommits": difference.commits,
+        "clusterTxid": difference.tip.txid,
+        "clusterCommittedAt": moment(difference.tip.timestamp_ms),
         "pageSize": difference.page_size,
         "differingPages": difference.pages,
         "differingBytes": difference.pages * u64::from(difference.page_size),
@@ -131,6 +136,7 @@ fn difference_words(file: &Aside, difference: &Difference) -> String {
     let (txid, at) = (state.txid, moment(state.timestamp_ms));
     let mut text =
         format!("{}, compared with the cluster at transaction {txid} ({at})\n", name(file));
+    text.push_str(&parting(file, difference));
     if !difference.exact {
         text.push_str(
             "⚠ The bucket does not have the state at which they parted any more, or nobody knows \
@@ -160,6 +166,26 @@ fn difference_words(file: &Aside, difference: &Difference) -> String {
         text.push_str(&line);
         text.push('\n');
     }
+    text
+}
+
+/// Which transactions are its own, and where the cluster is.
+fn parting(file: &Aside, difference: &Difference) -> String {
+    let mut text = match file.txid {
+        Some(txid) => format!(
+            "  The bucket has its transactions up to {txid} of epoch {}; what came after is its \
+             own",
+            file.epoch
+        ),
+        None => String::from("  Nobody knows which of its transactions the bucket has"),
+    };
+    match difference.commits {
+        Some(1) => text.push_str(": 1 commit in its WAL"),
+        Some(n) => text.push_str(&format!(": {n} commits in its WAL")),
+        None => {}
+    }
+    let (tip, at) = (difference.tip.txid, moment(difference.tip.timestamp_ms));
+    text.push_str(&format!("\n  The cluster is at transaction {tip} now ({at})\n"));
     text
 }
 

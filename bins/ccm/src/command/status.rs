@@ -5,8 +5,9 @@
 
 mod render;
 
-use ccm_control::{ControlError, NodeStatus, Status, VipStatus};
+use ccm_control::{ControlError, DivergedFile, DivergedStatus, NodeStatus, Status, VipStatus};
 use ccm_types::NodeId;
+use ccm_wal_ltx::local;
 use serde_json::{Value, json};
 
 use crate::cli::Shared;
@@ -14,8 +15,11 @@ use crate::cluster::Cluster;
 use crate::command::vip;
 use crate::exit::{Ended, Exit};
 use crate::leader::Lease;
-use crate::{print, words};
+use crate::{print, progress, words};
 use render::{Row, Shown};
+
+/// Set-aside files that are shown one by one.
+const SHOWN_MAX: usize = 3;
 
 pub(crate) async fn run(shared: &Shared) -> Ended {
     let cluster = Cluster::connect(shared).await?;
@@ -52,6 +56,7 @@ fn answered(cluster: &Cluster, status: Status) -> Shown {
         lag_ms: Some(status.replication_lag_ms),
         vip_held: status.vip.map(|vip| vip.held),
         problem: status.problem,
+        diverged: diverged(&status.diverged),
         nodes: status.nodes.into_iter().map(row).collect(),
         ..frame(cluster)
     }
@@ -65,7 +70,68 @@ fn row(node: NodeStatus) -> Row {
         txid: Some(node.txid.get()),
         lag_ms: Some(node.replication_lag_ms),
         seen: words::since(&node.last_seen),
-        problem: node.problem,
+        problem: notes(node.problem, node.diverged_files),
+    }
+}
+
+/// What is wrong with a node, and that it has set files aside.
+fn notes(problem: Option<String>, diverged: u64) -> Option<String> {
+    let aside = match diverged {
+        0 => None,
+        1 => Some(String::from("1 data file set aside")),
+        more => Some(format!("{more} data files set aside")),
+    };
+    match (problem, aside) {
+        (Some(problem), Some(aside)) => Some(format!("{problem}; {aside}")),
+        (problem, aside) => problem.or(aside),
+    }
+}
+
+/// The data files that were set aside, and where to look.
+fn diverged(diverged: &DivergedStatus) -> Vec<String> {
+    let mut lines: Vec<String> = diverged.files.iter().take(SHOWN_MAX).map(aside).collect();
+    let more = diverged.count.saturating_sub(lines.len() as u64);
+    match lines.len() {
+        0 => return lines,
+        1 if more == 0 => {
+            let name = &diverged.files[0].name;
+            lines.push(format!("set aside; what only it has: ccm diverged show {name}"));
+        }
+        _ => {
+            let more = if more > 0 { format!("and {more} more, ") } else { String::new() };
+            let (bytes, max) = (progress::bytes(diverged.bytes), diverged.max_bytes);
+            let max = progress::bytes(max);
+            lines.push(format!("{more}{bytes} of {max} in all; look at them: ccm diverged list"));
+        }
+    }
+    lines
+}
+
+fn aside(file: &DivergedFile) -> String {
+    let DivergedFile { name, epoch, txid, bytes } = file;
+    let at = txid.map_or_else(
+        || String::from("an unknown transaction"),
+        |txid| format!("transaction {txid}"),
+    );
+    format!("{name} (epoch {epoch}, in the bucket up to {at}, {})", progress::bytes(*bytes))
+}
+
+/// Those that this node's disk has, without its daemon.
+fn on_disk(cluster: &Cluster) -> DivergedStatus {
+    let files = &cluster.settings.files;
+    // A directory that cannot be read has been told by the daemon.
+    let found = local::diverged(&files.data).unwrap_or_default();
+    let shown = |file: &local::Diverged| DivergedFile {
+        name: file.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        epoch: file.epoch,
+        txid: file.txid,
+        bytes: file.bytes,
+    };
+    DivergedStatus {
+        count: found.len() as u64,
+        bytes: found.iter().map(|file| file.bytes).sum(),
+        max_bytes: files.diverged_max,
+        files: found.iter().map(shown).collect(),
     }
 }
 
@@ -90,6 +156,7 @@ async fn unanswered(cluster: &Cluster, error: &ControlError, as_json: bool) -> E
             nodes: nodes.into_iter().map(row).collect(),
             vip_held: vip.map(|vip| vip.held),
             problem: Some(problem),
+            diverged: diverged(&on_disk(cluster)),
             ..frame(cluster)
         };
         print::text(&render::text(&shown))?;
@@ -140,6 +207,7 @@ fn unknown(
         "unshippedBytes": null,
         "vip": vip,
         "nats": { "connected": true, "server": format!("{}:{}", info.host, info.port) },
+        "diverged": on_disk(cluster),
         "problem": problem,
         "nodes": nodes,
     })

@@ -73,7 +73,8 @@ fn every_key_is_read() {
             "password": "p//w", "token": "t", "nkeySeed": "SU", "replicas": 3,
             "tls": { "ca": "/ca", "cert": "/cert", "key": "/key", "first": true } },
           "election": { "leaderTtlMs": 3000, "heartbeatIntervalMs": 600 },
-          "wal": { "streamRetention": "1h30m", "snapshotIntervalMs": 60000, "replicaPath": "/r" },
+          "wal": { "streamRetention": "1h30m", "snapshotIntervalMs": 60000, "replicaPath": "/r",
+            "divergedMaxBytes": 1000 },
           "backend": { "kind": "process", "command": ["/bin/b", ""], "dataPath": "/d",
             "serviceName": "x", "healthEndpoint": "off", "startTimeoutMs": 1000,
             "stopTimeoutMs": 2000, "healthIntervalMs": 300, "healthTimeoutMs": 400,
@@ -94,6 +95,9 @@ fn every_key_is_read() {
     assert_eq!((nats.tls_first, nats.replicas), (true, Some(3)));
     assert_eq!(settings.timing.heartbeat, Duration::from_millis(600));
     assert_eq!(settings.files.retention, Duration::from_secs(5400));
+    assert_eq!(settings.files.snapshot_interval, Duration::from_secs(60));
+    assert_eq!(settings.files.replica, Path::new("/r"));
+    assert_eq!(settings.files.diverged_max, 1000);
     assert_eq!(settings.files.owner, Some((4000, 4001)));
     assert!(matches!(settings.backend.kind, BackendKind::Process(argv) if argv.len() == 2));
     assert_eq!(settings.backend.health, None);
@@ -124,7 +128,7 @@ fn a_required_key_that_is_missing_is_named_with_its_path() {
 }
 
 /// Text after the required keys, at the beginning of line 5, and the refusal.
-const REFUSED: [(&str, &str); 34] = [
+const REFUSED: [(&str, &str); 36] = [
     (r#", "nodeID": 1"#, "line 5, column 3: unknown key nodeID: did you mean nodeId?"),
     (
         r#", "backend": { "dataPth": "/x" }"#,
@@ -175,6 +179,15 @@ const REFUSED: [(&str, &str); 34] = [
         r#", "wal": { "streamRetention": "10m" }"#,
         "line 5, column 31: wal.streamRetention must be at least wal.snapshotIntervalMs \
          (3600000): a restore begins with a snapshot",
+    ),
+    (
+        r#", "wal": { "divergedMaxBytes": 0 }"#,
+        "line 5, column 32: wal.divergedMaxBytes is 0: it must be a whole number, 1 to \
+         18446744073709551615",
+    ),
+    (
+        r#", "wal": { "divergedMaxByte": 1 }"#,
+        "line 5, column 12: unknown key wal.divergedMaxByte: did you mean divergedMaxBytes?",
     ),
     (
         r#", "backend": { "kind": "process" }"#,

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use ccm_control::{NatsStatus, NodeStatus, Request, Service, Status, VipStatus};
+use ccm_control::{
+    DivergedStatus, NatsStatus, NodeStatus, Request, Service, SnapshotRequest, SnapshotTaken,
+    Status, VipStatus,
+};
 use ccm_types::{ClusterId, Epoch, NodeId, RoleName, Txid};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -81,6 +84,7 @@ impl Daemon {
             }
             Request::Promote(reply) => drop(reply.send(self.hand_to(self.id.as_str()).await)),
             Request::Leave(reply) => drop(reply.send(Err(String::from("not today")))),
+            Request::Snapshot(request, reply) => drop(reply.send(self.snapshot(&request))),
         }
     }
 
@@ -92,6 +96,25 @@ impl Daemon {
         bucket::lead(&self.url, &new.node, new.epoch, false).await;
         *self.leader.lock().unwrap() = new;
         Ok(())
+    }
+
+    /// A snapshot takes a second.
+    fn snapshot(&self, request: &SnapshotRequest) -> Result<SnapshotTaken, String> {
+        let leads = self.leader.lock().is_ok_and(|leader| leader.node == self.id.as_str());
+        if !leads {
+            return Err(format!("{} is PASSIVE", self.id));
+        }
+        if request.within_ms < 1000 {
+            return Err(String::from("it goes on"));
+        }
+        Ok(SnapshotTaken {
+            name: String::from("ltx/9/0000000000000001-0000000000000412.ltx"),
+            txid: Txid::new(1042),
+            size: 5 << 20,
+            epoch: Some(Epoch::new(1)),
+            committed_at_ms: 1_700_000_000_000,
+            took_ms: 1234,
+        })
     }
 
     fn status(&self) -> Status {
@@ -112,6 +135,7 @@ impl Daemon {
             unshipped_bytes: 0,
             vip: Some(VipStatus { address: String::from("10.0.1.100/24"), held: leads }),
             nats: NatsStatus { connected: true, server: String::from("127.0.0.1:4222") },
+            diverged: DivergedStatus::default(),
             problem: (!leads).then(|| String::from("the disk is full")),
             nodes: vec![NodeStatus {
                 node_id: self.id.clone(),
@@ -120,6 +144,8 @@ impl Daemon {
                 txid: Txid::new(1042),
                 replication_lag_ms: 0,
                 last_seen: String::from("2026-01-01T00:00:00Z"),
+                diverged_files: 0,
+                diverged_bytes: 0,
                 problem: None,
             }],
         }

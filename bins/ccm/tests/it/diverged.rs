@@ -40,6 +40,8 @@ async fn what_was_set_aside_is_listed_shown_and_removed_by_its_exact_name() {
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let expected = format!(
         "{NAME}, compared with the cluster at transaction 2 (2023-11-14T22:13:22Z)\n  \
+         The bucket has its transactions up to 2 of epoch 1; what came after is its own\n  \
+         The cluster is at transaction 3 now (2023-11-14T22:13:23Z)\n  \
          1 page differs, 4.0 KiB\n  \
          TABLE  ROWS HERE  IN THE CLUSTER\n  \
          t      4          2\n"

@@ -12,5 +12,6 @@ mod moves;
 mod node;
 mod restore;
 mod services;
+mod snapshot;
 mod status;
 mod verify;

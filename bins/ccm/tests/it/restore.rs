@@ -250,3 +250,36 @@ async fn a_killed_restore_leaves_nothing_and_the_next_one_makes_it_whole() {
     assert!(std::fs::read(&output).unwrap() == image);
     assert!(!work.exists());
 }
+
+/// Runs a command where `dir` is a file system of so many bytes.
+fn within(dir: &std::path::Path, bytes: u64, args: &[&str]) -> Ran {
+    let mount = format!("mount -t tmpfs -o size={bytes} none \"$0\" && exec \"$@\"");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "sh", "-c", &mount]).arg(dir).arg(env!("CARGO_BIN_EXE_ccm"));
+    let output = unshare.args(args).env_remove("CCM_CONFIG").output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+#[tokio::test]
+async fn without_room_nothing_is_downloaded_and_the_error_says_how_much_is_needed() {
+    let nats = NatsServer::start();
+    let node = Node::new("node-1", &nats.url());
+    let bucket = Bucket::open(&nats.url()).await;
+    let database = Database::new();
+    database.run("insert into t values (zeroblob(1000000))");
+    let image = database.image();
+    bucket.put(9, 1, 1, &image).await;
+    let small = node.path("small");
+    std::fs::create_dir(&small).unwrap();
+    let (output, config) = (small.join("restored.db"), node.path("cluster.json"));
+    let (output, config) = (output.display().to_string(), config.display().to_string());
+    let args = ["restore", "--output", &output, "--config", &config];
+    let ran = within(&small, 512 << 10, &args);
+    assert_eq!(ran.code, Some(75), "{} {}", ran.out, ran.err);
+    let needed = format!("error: {} bytes are needed in {output}.ccm-restore and ", image.len());
+    assert!(ran.err.starts_with(&needed), "{}", ran.err);
+    assert!(ran.err.contains(" are free: make room there"), "{}", ran.err);
+    let ran = within(&small, 4 << 20, &args);
+    assert_eq!(ran.code, Some(0), "{} {}", ran.out, ran.err);
+}

@@ -1,6 +1,5 @@
 //! Committed frames of the WAL as one LTX file.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt as _;
@@ -65,15 +64,13 @@ pub(super) fn batch(
     cursor: &WalCursor,
     next: &Next<'_>,
 ) -> Result<Option<(Batch, u32)>, CaptureError> {
-    let scan = &found.scan;
-    let Some(last) = scan.commits.last() else { return Ok(None) };
-    let commit = last.db_size_pages;
-    let mut pages: BTreeMap<u32, usize> = BTreeMap::new();
-    for (pgno, at) in scan.commits.iter().flat_map(|c| c.frames.iter()) {
-        pages.insert(*pgno, *at);
+    if found.db_size_pages == 0 {
+        return Ok(None);
     }
+    let commit = found.db_size_pages;
     let lock = lock_page(cursor.page_size);
-    pages.retain(|pgno, _| *pgno <= commit && *pgno != lock);
+    let pages = found.pages.iter().filter(|(pgno, _)| **pgno <= commit && **pgno != lock);
+    let pages: Vec<(u32, u64)> = pages.map(|(pgno, at)| (*pgno, *at)).collect();
     let header = LtxHeader {
         page_size: cursor.page_size,
         commit,
@@ -81,7 +78,7 @@ pub(super) fn batch(
         max: next.txid,
         timestamp_ms: next.timestamp_ms,
         wal_offset: cursor.offset,
-        wal_size: scan.cursor.offset - cursor.offset,
+        wal_size: found.cursor.offset - cursor.offset,
         wal_salt1: cursor.salt1,
         wal_salt2: cursor.salt2,
     };
@@ -113,7 +110,7 @@ pub(super) fn spooled(file: BufWriter<File>, path: &Path) -> Result<u64, Capture
 fn encode<W: Write>(
     to: W,
     header: LtxHeader,
-    pages: &BTreeMap<u32, usize>,
+    pages: &[(u32, u64)],
     found: &Found,
     next: &Next<'_>,
 ) -> Result<W, CaptureError> {
@@ -122,20 +119,26 @@ fn encode<W: Write>(
     let lock = lock_page(header.page_size);
     // A page that the database has grown by and nobody has written is what the file holds.
     let grown = next.pages_before.saturating_add(1)..=header.commit;
-    let mut missing = grown.filter(|p| *p != lock && !pages.contains_key(p)).peekable();
+    let mut missing = grown.filter(|p| *p != lock && !found.pages.contains_key(p)).peekable();
     let mut fill = vec![0; size];
+    let mut buffer = vec![0; size];
     for (pgno, at) in pages {
         while let Some(gap) = missing.next_if(|gap| gap < pgno) {
             read_page(next.database, gap, &mut fill).map_err(read_failed)?;
             encoder.page(gap, &fill)?;
         }
-        encoder.page(*pgno, &found.bytes[*at..*at + size])?;
+        let page = found.page(*at, &mut buffer).map_err(wal_failed)?;
+        encoder.page(*pgno, page)?;
     }
     for gap in missing {
         read_page(next.database, gap, &mut fill).map_err(read_failed)?;
         encoder.page(gap, &fill)?;
     }
     Ok(encoder.finish()?)
+}
+
+fn wal_failed(source: io::Error) -> CaptureError {
+    error::file("read pages from", Path::new("the WAL"))(source)
 }
 
 fn read_failed(source: io::Error) -> CaptureError {

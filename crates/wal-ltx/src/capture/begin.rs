@@ -9,7 +9,7 @@ use super::CaptureConfig;
 use super::chain::{SPOOLED, now_ms};
 use super::error::{self, CaptureError};
 use crate::codec::{HEADER_LEN, LtxHeader};
-use crate::store::{Level, LtxInfo, LtxStore};
+use crate::store::{Level, LtxInfo, LtxStore, StoreError};
 
 /// Size above which a file of the bucket is not read into memory.
 const MEMORY_MAX: u64 = 4 << 20;
@@ -43,7 +43,15 @@ pub(super) async fn begin<S: LtxStore>(
     });
     let last = files.iter().rfind(|f| f.name.max == tip && f.name.level == Level::L0);
     let last = match last {
-        Some(info) => Some(header(store, info, &config.spool).await?),
+        Some(info) => match header(store, info, &config.spool).await {
+            Ok(header) => Some(header),
+            // The chain does not go on from it: the whole database comes next.
+            Err(CaptureError::Store(error @ StoreError::Damaged { .. })) => {
+                tracing::warn!(%error, "the last file of the bucket is damaged");
+                None
+            }
+            Err(error) => return Err(error),
+        },
         None => None,
     };
     let timestamps = files.iter().filter(|f| f.name.max == tip).map(|f| f.timestamp_ms);

@@ -122,19 +122,12 @@ impl Chain {
                 Ok(true)
             }
             Resume::After(end) => {
-                self.cursor = self.seek(end)?;
+                self.cursor = self.wal.seek(end)?;
                 self.pages = begin.last.map_or(self.pages, |last| last.commit);
                 Ok(self.cursor.is_some())
             }
             Resume::Whole => Ok(false),
         }
-    }
-
-    fn seek(&self, end: u64) -> Result<Option<WalCursor>, CaptureError> {
-        let Some(header) = self.wal.header()? else { return Ok(None) };
-        let first = WAL_HEADER_LEN as u64;
-        let bytes = self.wal.read(first, end.saturating_sub(first))?;
-        Ok(WalCursor::seek(&header, &bytes, end))
     }
 
     fn place(&self) -> Result<Place, CaptureError> {
@@ -213,7 +206,7 @@ impl Chain {
             // Something else is there than what SQLite counts.
             return Ok(Read::Broken);
         };
-        self.cursor = Some(found.scan.cursor);
+        self.cursor = Some(found.cursor);
         self.sealed = false;
         self.pages = pages;
         self.timestamp_ms = batch.timestamp_ms;

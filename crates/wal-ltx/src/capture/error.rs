@@ -53,6 +53,12 @@ pub enum CaptureError {
         /// How long was waited.
         within: Duration,
     },
+    /// A snapshot is not in the bucket.
+    #[error("the snapshot was not made: {why}")]
+    Snapshot {
+        /// In words.
+        why: String,
+    },
     /// Capture has ended by itself.
     #[error("capture has ended: {}", .0.why)]
     Ended(CaptureEnd),
@@ -85,7 +91,7 @@ impl CaptureError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
-            Self::Busy { .. } | Self::Unfinished { .. } => true,
+            Self::Busy { .. } | Self::Unfinished { .. } | Self::Snapshot { .. } => true,
             Self::Sqlite { .. } | Self::File { .. } | Self::Ltx(_) | Self::Ended(_) => false,
         }
     }
@@ -100,7 +106,8 @@ impl CaptureError {
             | Self::File { .. }
             | Self::Ltx(_)
             | Self::Busy { .. }
-            | Self::Unfinished { .. } => false,
+            | Self::Unfinished { .. }
+            | Self::Snapshot { .. } => false,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::batch::Spooled;
 use super::error::in_words;
 use super::thread::Message;
 use super::{CaptureEnd, CaptureProgress, Messages};
-use crate::store::{Body, Fence, Level, LtxName, LtxStore, StoreError};
+use crate::store::{Body, Fence, Level, LtxInfo, LtxName, LtxStore, StoreError};
 
 /// The first pause after a failure; it doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -80,7 +80,14 @@ impl<S: LtxStore + Clone> Shipper<S> {
                 tracing::warn!(%error, name = %shipment.name, "the snapshot was not stored");
             }
         }
-        self.messages.send(Message::Snapshot { stored: put.is_ok() });
+        let info = LtxInfo {
+            name: shipment.name,
+            size: shipment.bytes,
+            timestamp_ms: shipment.timestamp_ms,
+            epoch: Some(self.fence.epoch),
+        };
+        let stored = put.map(|()| info).map_err(|error| in_words(&error));
+        self.messages.send(Message::Snapshot(stored));
     }
 
     fn shipped(&self, txid: Txid, bytes: u64) {

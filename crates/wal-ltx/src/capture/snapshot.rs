@@ -4,6 +4,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ccm_types::{BootClock, Monotonic, Txid};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Messages;
@@ -12,10 +13,13 @@ use super::error::{CaptureError, file, in_words};
 use super::image::{self, Picture, Range};
 use super::ship::Shipment;
 use super::thread::Message;
-use crate::store::{Body, Level, LtxName};
+use crate::store::{Body, Level, LtxInfo, LtxName};
 
 /// After a snapshot that failed.
 const RETRY: Duration = Duration::from_secs(60);
+
+/// The answer to whoever has asked for a snapshot: what the bucket has, or why it has none.
+pub(super) type Reply = oneshot::Sender<Result<LtxInfo, String>>;
 
 /// When the next snapshot is due, and the one that is being made.
 #[derive(Debug)]
@@ -29,6 +33,9 @@ pub(super) struct Snapshots {
     ending: CancellationToken,
     /// Ends the copy that is being made.
     cancel: CancellationToken,
+    /// Who waits for the next one, and who for the one that is being made.
+    asked: Vec<Reply>,
+    answering: Vec<Reply>,
 }
 
 impl Snapshots {
@@ -39,7 +46,8 @@ impl Snapshots {
             None => (Txid::ZERO, now),
         };
         let cancel = ending.child_token();
-        Self { interval, at, of, copying: None, shipping: false, ending, cancel }
+        let (asked, answering) = (Vec::new(), Vec::new());
+        Self { interval, at, of, copying: None, shipping: false, ending, cancel, asked, answering }
     }
 
     pub(super) fn is_due(&self, tip: Txid, now: Monotonic) -> bool {
@@ -50,6 +58,12 @@ impl Snapshots {
     pub(super) fn hurry(&mut self) {
         self.at = BootClock.now();
         self.of = Txid::ZERO;
+    }
+
+    /// One that begins from now on answers this: one that is being made may lack the last commits.
+    pub(super) fn ask(&mut self, reply: Reply) {
+        self.asked.push(reply);
+        self.hurry();
     }
 
     /// Whether the picture must stay as it is.
@@ -67,6 +81,7 @@ impl Snapshots {
     ) -> Result<(), CaptureError> {
         self.at = BootClock.now() + self.interval;
         self.of = range.max;
+        self.answering = std::mem::take(&mut self.asked);
         self.cancel = self.ending.child_token();
         let cancel = self.cancel.clone();
         let path = picture.path.clone();
@@ -98,13 +113,20 @@ impl Snapshots {
         self.shipping = true;
     }
 
-    /// It is stored, or was given up.
-    pub(super) fn done(&mut self, stored: bool) {
+    /// It is stored, or was given up and why.
+    pub(super) fn done(&mut self, stored: &Result<LtxInfo, String>) {
         self.join();
         self.shipping = false;
-        if !stored {
+        if stored.is_err() {
             self.of = Txid::ZERO;
             self.at = BootClock.now() + RETRY.min(self.interval);
+        }
+        for reply in self.answering.drain(..) {
+            // Whoever asked may have given up.
+            reply.send(stored.clone()).ok();
+        }
+        if !self.asked.is_empty() {
+            self.hurry();
         }
     }
 

@@ -17,10 +17,10 @@ use super::begin::Begin;
 use super::chain::{Chain, Read, Seal};
 use super::error::{CaptureError, in_words};
 use super::ship::Shipment;
-use super::snapshot::Snapshots;
+use super::snapshot::{Reply, Snapshots};
 use super::wake::Waker;
 use super::{CaptureConfig, CaptureEnd, CaptureProgress, Messages};
-use crate::store::{Level, LtxName};
+use crate::store::{Level, LtxInfo, LtxName};
 
 /// From the beginning of one shipment to the next file of commits. A commit that comes alone is
 /// shipped at once; of a stream of them a file is made so often, whatever their rate.
@@ -36,11 +36,10 @@ pub(super) enum Message {
     Shipped(Txid),
     /// A snapshot is copied, or not and why.
     Copied(Result<Shipment, String>),
-    /// The snapshot is stored, or given up.
-    Snapshot {
-        /// Whether the bucket has it.
-        stored: bool,
-    },
+    /// The snapshot is stored, or given up and why.
+    Snapshot(Result<LtxInfo, String>),
+    /// Take a snapshot now.
+    Take(Reply),
     /// The bucket has lost what it had acknowledged.
     Lost,
     /// Ship everything and end.
@@ -204,9 +203,10 @@ impl Thread {
                 }
                 Ok(Message::Copied(Err(why))) => {
                     tracing::info!(%why, "a snapshot was not made");
-                    self.snapshots.done(false);
+                    self.snapshots.done(&Err(why));
                 }
-                Ok(Message::Snapshot { stored }) => self.snapshots.done(stored),
+                Ok(Message::Snapshot(stored)) => self.snapshots.done(&stored),
+                Ok(Message::Take(reply)) => self.snapshots.ask(reply),
                 Ok(Message::Lost) => self.snapshots.hurry(),
                 Ok(Message::Flush(reply)) => self.flushes.push(reply),
                 Ok(Message::Abandon) | Err(TryRecvError::Disconnected) => return true,

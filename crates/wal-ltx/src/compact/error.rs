@@ -12,6 +12,15 @@ pub enum CompactError {
     /// The bucket failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A file of the bucket breaks the format or its checksum.
+    #[error("{name} in the bucket is damaged, and what it holds cannot be compacted")]
+    Damaged {
+        /// The file.
+        name: LtxName,
+        /// What is wrong.
+        #[source]
+        source: MergeError,
+    },
     /// Files of the bucket could not be merged.
     #[error("could not make {name}")]
     Merge {
@@ -61,9 +70,26 @@ impl CompactError {
     pub fn is_fenced(&self) -> bool {
         match self {
             Self::Store(error) => error.is_fenced(),
-            Self::Merge { .. } | Self::Unfit { .. } | Self::File { .. } | Self::Interrupted => {
-                false
+            Self::Damaged { .. }
+            | Self::Merge { .. }
+            | Self::Unfit { .. }
+            | Self::File { .. }
+            | Self::Interrupted => false,
+        }
+    }
+
+    /// The file of the bucket that is damaged, if that is what it is.
+    #[must_use]
+    pub fn damaged(&self) -> Option<LtxName> {
+        match self {
+            Self::Damaged { name, .. } | Self::Store(StoreError::Damaged { name, .. }) => {
+                Some(*name)
             }
+            Self::Store(_)
+            | Self::Merge { .. }
+            | Self::Unfit { .. }
+            | Self::File { .. }
+            | Self::Interrupted => None,
         }
     }
 
@@ -74,7 +100,9 @@ impl CompactError {
             Self::Store(error) => error.is_transient(),
             // The spool's disk may be full now.
             Self::File { .. } => true,
-            Self::Merge { .. } | Self::Unfit { .. } | Self::Interrupted => false,
+            Self::Damaged { .. } | Self::Merge { .. } | Self::Unfit { .. } | Self::Interrupted => {
+                false
+            }
         }
     }
 

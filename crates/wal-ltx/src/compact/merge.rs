@@ -42,7 +42,8 @@ pub(super) async fn compact<S: LtxStore>(
     let mut parts = Vec::new();
     for group in inputs.chunks(FAN_IN) {
         let contents = fetch::all(store, &config.spool, group).await?;
-        parts.push(job.merge(contents, small).await?);
+        let merged = job.merge(contents, small).await;
+        parts.push(merged.map_err(|error| named(error, group))?);
     }
     while parts.len() > 1 {
         let mut fewer = Vec::new();
@@ -65,6 +66,25 @@ pub(super) async fn compact<S: LtxStore>(
     let bytes = size(&content)?;
     store.put(fence, name, header.timestamp_ms, body).await?;
     Ok(bytes)
+}
+
+/// Says which file it is that is not sound.
+fn named(error: CompactError, inputs: &[LtxInfo]) -> CompactError {
+    let input = match &error {
+        CompactError::Merge { source: MergeError::Input { index, .. }, .. } => inputs.get(*index),
+        CompactError::Merge { .. }
+        | CompactError::Store(_)
+        | CompactError::Damaged { .. }
+        | CompactError::Unfit { .. }
+        | CompactError::File { .. }
+        | CompactError::Interrupted => None,
+    };
+    match (error, input) {
+        (CompactError::Merge { source, .. }, Some(input)) => {
+            CompactError::Damaged { name: input.name, source }
+        }
+        (error, _) => error,
+    }
 }
 
 fn size(content: &Content) -> Result<u64, CompactError> {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ccm_types::{BootClock, Monotonic};
 use futures_util::{StreamExt as _, stream};
 use tokio_util::task::TaskTracker;
 
 use super::{CompactConfig, CompactError, merge};
-use crate::plan::{due, expired};
+use crate::plan::{Compaction, due, expired, forward};
 use crate::store::{Fence, Level, LtxInfo, LtxName, LtxStore};
 
 /// Deletions at a time: while the chunks of one are purged the next one is decided.
@@ -24,9 +25,11 @@ pub struct Pass {
     pub deleted: u64,
 }
 
-/// When files were seen in the bucket first, milliseconds since the Unix epoch.
+/// When files were seen in the bucket first, by a clock that does not jump.
 #[derive(Debug, Default)]
-pub(super) struct Seen(BTreeMap<LtxName, i64>);
+pub(super) struct Seen {
+    first: BTreeMap<LtxName, Monotonic>,
+}
 
 impl Seen {
     /// The files that may be relied on when others go.
@@ -35,17 +38,31 @@ impl Seen {
     /// deletions. So a file that was made late, of what has been safe for long, does not count
     /// until it is safe itself. One of what is just as young does: it would be lost together
     /// with what it contains.
-    fn settled(&mut self, files: &[LtxInfo], now_ms: i64, settle: Duration) -> Vec<LtxInfo> {
-        let before = std::mem::take(&mut self.0);
-        let first = |name: &LtxName| before.get(name).map_or(now_ms, |seen| *seen);
-        self.0 = files.iter().map(|f| (f.name, first(&f.name))).collect();
-        let settle = i64::try_from(settle.as_millis()).unwrap_or(i64::MAX);
+    fn settled(
+        &mut self,
+        files: &[LtxInfo],
+        (now, now_ms): (Monotonic, i64),
+        settle: Duration,
+    ) -> Vec<LtxInfo> {
+        let before = std::mem::take(&mut self.first);
+        let first = |name: &LtxName| before.get(name).map_or(now, |seen| *seen);
+        self.first = files.iter().map(|f| (f.name, first(&f.name))).collect();
+        let young_ms = i64::try_from(settle.as_millis()).unwrap_or(i64::MAX);
         let for_long = |f: &LtxInfo| {
             f.name.level == Level::L0
-                || now_ms.saturating_sub(first(&f.name)) >= settle
-                || now_ms.saturating_sub(f.timestamp_ms) < settle
+                || now.since(first(&f.name)) >= settle
+                || now_ms.saturating_sub(f.timestamp_ms) < young_ms
         };
         files.iter().filter(|f| for_long(f)).cloned().collect()
+    }
+}
+
+impl Seen {
+    /// How long the present end of the bucket has been seen.
+    fn idle(&self, now: Monotonic) -> Duration {
+        let end = self.first.keys().map(|name| name.max).max();
+        let first = self.first.iter().filter(|(name, _)| Some(name.max) == end);
+        first.map(|(_, seen)| now.since(*seen)).max().unwrap_or_default()
     }
 }
 
@@ -81,7 +98,32 @@ pub(super) async fn run<S: LtxStore>(
         return (done, compacted);
     }
     let deleted = delete(store, fence, config, now_ms, (seen, &mut done)).await;
-    (done, compacted.and(deleted))
+    let forward = match &deleted {
+        Ok(Some(snapshot)) => make(store, fence, config, snapshot, (tracker, &mut done)).await,
+        Ok(None) | Err(_) => Ok(()),
+    };
+    (done, compacted.and(deleted.map(|_| ())).and(forward))
+}
+
+/// Brings the beginning of the history forward.
+async fn make<S: LtxStore>(
+    store: &S,
+    fence: Fence,
+    config: &CompactConfig,
+    snapshot: &(LtxName, Vec<LtxInfo>),
+    (tracker, done): (&TaskTracker, &mut Pass),
+) -> Result<(), CompactError> {
+    let (name, inputs) = snapshot;
+    let bytes = merge::compact(store, fence, config, (*name, inputs), tracker).await?;
+    (done.compacted, done.files) = (done.compacted + 1, done.files + 1);
+    tracing::debug!(%name, inputs = inputs.len(), bytes, "the history begins later");
+    Ok(())
+}
+
+/// The files of a compaction, and their infos.
+fn inputs(compaction: &Compaction, files: &[LtxInfo]) -> Option<(LtxName, Vec<LtxInfo>)> {
+    let info = |name: &LtxName| files.iter().find(|f| f.name == *name).cloned();
+    Some((compaction.output()?, compaction.inputs.iter().filter_map(info).collect()))
 }
 
 async fn compact<S: LtxStore>(
@@ -109,17 +151,24 @@ async fn compact<S: LtxStore>(
     Ok(())
 }
 
+/// Deletes what has expired; what brings the beginning of the history forward.
 async fn delete<S: LtxStore>(
     store: &S,
     fence: Fence,
     config: &CompactConfig,
     now_ms: i64,
     (seen, done): (&mut Seen, &mut Pass),
-) -> Result<(), CompactError> {
+) -> Result<Option<(LtxName, Vec<LtxInfo>)>, CompactError> {
     let files = store.list().await?;
     done.files = files.len();
-    let settled = seen.settled(&files, now_ms, config.settle);
-    let expired = expired(&settled, now_ms, &config.retention);
+    let now = BootClock.now();
+    let settled = seen.settled(&files, (now, now_ms), config.settle);
+    let (idle, retention) = (seen.idle(now), &config.retention);
+    let expired = expired(&settled, now_ms, idle, retention);
+    let staying: Vec<LtxInfo> =
+        settled.into_iter().filter(|f| !expired.contains(&f.name)).collect();
+    let forward = forward(&staying, now_ms, idle, retention, config.schedule.bytes_max);
+    let forward = forward.and_then(|compaction| inputs(&compaction, &staying));
     let mut deletions =
         stream::iter(expired).map(|name| store.delete(fence, name)).buffered(DELETIONS);
     while let Some(deleted) = deletions.next().await {
@@ -127,7 +176,7 @@ async fn delete<S: LtxStore>(
         done.deleted += 1;
         done.files -= 1;
     }
-    Ok(())
+    Ok(forward)
 }
 
 #[cfg(test)]
@@ -147,8 +196,9 @@ mod tests {
         let settle = Duration::from_millis(100);
         let files = [file(0, 1, 0), file(1, 1, 0), file(1, 2, 950), file(9, 1, 0)];
         let mut seen = Seen::default();
+        let at = |ms: i64| (Monotonic::from_millis(u64::try_from(ms).unwrap()), ms);
         let mut count = |now_ms, files: &[LtxInfo]| {
-            let settled = seen.settled(files, now_ms, settle);
+            let settled = seen.settled(files, at(now_ms), settle);
             settled.iter().map(|f| (f.name.level.get(), f.name.max.get())).collect::<Vec<_>>()
         };
         let all = [(0, 1), (1, 1), (1, 2), (9, 1)];
@@ -158,6 +208,6 @@ mod tests {
         // Made again after it was lost.
         assert_eq!(count(1200, &files[..1]), [(0, 1)]);
         assert_eq!(count(1300, &files), [(0, 1)]);
-        assert_eq!(Seen::default().settled(&files, 5, Duration::ZERO).len(), 4);
+        assert_eq!(Seen::default().settled(&files, at(5), Duration::ZERO).len(), 4);
     }
 }

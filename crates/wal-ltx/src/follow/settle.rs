@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use ccm_types::{Epoch, NodeId, Position, Txid};
+use ccm_types::{Epoch, Position, Txid};
 
 use super::step::blocking;
-use super::{FollowError, fetch};
+use super::{FollowConfig, FollowError, fetch};
 use crate::local::{DataFile, Local};
 use crate::plan::{self, Settle, position_at};
 use crate::store::{LtxInfo, LtxStore};
@@ -23,14 +23,14 @@ pub(super) enum Settled {
 pub(super) async fn settle<S: LtxStore>(
     store: &S,
     local: &Arc<Local>,
-    node: &NodeId,
+    config: &FollowConfig,
     files: &[LtxInfo],
 ) -> Result<Settled, FollowError> {
     let DataFile::Database { page_size, stamp, .. } = blocking(local, Local::data).await? else {
         return Ok(Settled::Free);
     };
     let fence = store.fence().await?;
-    let clean = match plan::settle(stamp, fence.as_ref(), node, files) {
+    let clean = match plan::settle(stamp, fence.as_ref(), &config.node, files) {
         Settle::Newest => return Ok(Settled::Newest),
         Settle::Retire(txid) => Some(txid),
         Settle::Ask(last) => ends_at(store, local, page_size, last).await?,
@@ -44,7 +44,12 @@ pub(super) async fn settle<S: LtxStore>(
         return Ok(Settled::Free);
     }
     let shipped = stamp.and_then(|s| position_at(files, s.epoch)).map(|p| p.txid);
-    let to = blocking(local, move |local| local.set_aside(shipped)).await?;
+    let max = config.aside_max;
+    let set_aside = move |local: &Local| {
+        local.check_aside(&local.paths().data, max)?;
+        local.set_aside(shipped)
+    };
+    let to = blocking(local, set_aside).await?;
     if let Some(to) = to {
         tracing::warn!(
             path = %to.display(), %epoch,

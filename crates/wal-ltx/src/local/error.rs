@@ -115,6 +115,23 @@ pub enum LocalError {
         /// The transaction it was to end at.
         txid: Txid,
     },
+    /// What was set aside before leaves no room for another file.
+    #[error(
+        "{path} would have to be set aside, and {count} files with {bytes} bytes were set aside \
+         before, of at most {max}: look at them (`ccm diverged list`), then move them away or drop \
+         them, or raise wal.divergedMaxBytes; nothing is deleted, and nothing is followed until \
+         then"
+    )]
+    AsideFull {
+        /// The file that would be set aside.
+        path: PathBuf,
+        /// How many were set aside before.
+        count: usize,
+        /// Their size in bytes.
+        bytes: u64,
+        /// What they may have, with this one.
+        max: u64,
+    },
     /// The owner of a file could not be changed.
     #[error("could not give {path} to user {uid}, group {gid}, who must be able to write it")]
     Owner {

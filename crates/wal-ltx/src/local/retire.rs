@@ -116,6 +116,24 @@ impl Local {
         Ok(Some(to))
     }
 
+    /// Whether another file may be set aside when all of them may have `max` bytes. The first one
+    /// always may.
+    ///
+    /// # Errors
+    /// [`LocalError::AsideFull`], [`LocalError::Io`].
+    pub(crate) fn check_aside(&self, path: &Path, max: Option<u64>) -> Result<(), LocalError> {
+        let Some(max) = max else { return Ok(()) };
+        let there = beside(&self.paths.data)?;
+        let wal = disk::len(&disk::with_suffix(path, "-wal"))?.unwrap_or(0);
+        let more = disk::len(path)?.unwrap_or(0) + wal;
+        let bytes: u64 = there.iter().map(|file| file.bytes).sum();
+        if there.is_empty() || more == 0 || bytes.saturating_add(more) <= max {
+            return Ok(());
+        }
+        let (path, count) = (path.to_path_buf(), there.len());
+        Err(LocalError::AsideFull { path, count, bytes, max })
+    }
+
     /// The data files that were set aside and are still there.
     ///
     /// # Errors

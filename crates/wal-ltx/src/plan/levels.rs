@@ -5,11 +5,15 @@
 //! nobody has looked for many slots; a file whose commit time lies in the present slot waits for
 //! its end. So a level has one file per slot in which there were commits, and a restore can end
 //! at every boundary.
+//!
+//! The first file of all, the database as it was when the bucket was new, stays as it is when it
+//! is large: merged with a few pages more it would only be copied, level by level.
 
 use std::time::Duration;
 
 use ccm_types::Txid;
 
+use super::is_full;
 use crate::store::{Level, LtxInfo, LtxName};
 
 /// When levels are made, and how large.
@@ -29,6 +33,9 @@ impl Default for Schedule {
         Self { intervals, bytes_max: 2 << 30 }
     }
 }
+
+/// Bytes above which the first file of all is not merged.
+const LARGE: u64 = 1 << 20;
 
 /// Files of one level that become one of the next level.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,8 +123,15 @@ fn runs(
         if file.name.max <= at {
             continue;
         }
+        if from == Level::L0 && is_full(file.name) && file.size > LARGE {
+            at = file.name.max;
+            continue;
+        }
         bytes = bytes.saturating_add(file.size);
-        let goes_on = file.name.min <= at.next() && slots.of(file) <= slot && bytes <= bytes_max;
+        let follows =
+            runs.last().and_then(|run| run.last()).is_some_and(|last| last.name.max == at);
+        let goes_on =
+            follows && file.name.min <= at.next() && slots.of(file) <= slot && bytes <= bytes_max;
         match runs.last_mut() {
             Some(run) if goes_on => run.push(file.clone()),
             Some(_) | None => {

@@ -12,13 +12,17 @@ use super::patience::Patience;
 use super::pipe::pipe;
 use super::resume::{Record, Seen, portions};
 use super::work::Work;
-use super::{Progress, RestoreError, check};
-use crate::local::disk::remove;
+use super::{Progress, RestoreError, check, room};
+use crate::codec::LtxHeader;
+use crate::local::disk::{parent, remove};
 use crate::plan::{RestorePlan, Target};
 use crate::store::{LtxInfo, LtxStore};
 
 /// Files larger than this go through a file.
 const MEMORY_MAX: u64 = 16 << 20;
+
+/// Going on from an earlier attempt, the room is looked at when more is to be downloaded.
+const LOOK_ABOVE: u64 = 16 << 20;
 
 /// Bytes of files after which the database is brought to the disk. A kill needs it never, and a
 /// power loss costs no more than this. After every file it would cost more than all the rest.
@@ -98,6 +102,9 @@ impl<S: LtxStore> Bringing<'_, S> {
             let (mut image, plan) = work.take_up(&files, target)?;
             image.save(saved.take());
             resumed |= image.shape().is_some();
+            if image.shape().is_none() || plan.bytes() > LOOK_ABOVE {
+                self.check_room(work, &plan).await?;
+            }
             let epoch = plan.files.last().map(|file| file.epoch);
             match self.apply_all(work, image, &plan, &counter, &mut applied).await {
                 Ok(image) => {
@@ -115,6 +122,44 @@ impl<S: LtxStore> Bringing<'_, S> {
             }
         }
         Err(RestoreError::Moving { times: PLANS_MAX })
+    }
+
+    /// Fails when there is no room for what the plan leads to.
+    async fn check_room(&self, work: &Work, plan: &RestorePlan) -> Result<(), RestoreError> {
+        let mut database = 0;
+        for info in plan.files.first().into_iter().chain(plan.files.last()) {
+            // What is wrong with a file is said when it is its turn.
+            if let Some(header) = self.header(info).await? {
+                let len = u64::from(header.commit) * u64::from(header.page_size);
+                database = len.max(database);
+            }
+        }
+        let large = plan.files.iter().filter(|file| is_large(file)).map(|file| file.size).max();
+        let first = plan.files.first().filter(|file| is_large(file));
+        let record = work.object().1;
+        let object_here = first.map_or(0, |file| download::bytes_here(&record, file));
+        let path = work.database();
+        blocking(move || {
+            let here = (room::taken(&path), object_here);
+            room::check(parent(&path), room::needed(database, large.unwrap_or(0), here))
+        })
+        .await
+    }
+
+    /// The header of a file; `None` when it has none that can be read.
+    async fn header(&self, info: &LtxInfo) -> Result<Option<LtxHeader>, RestoreError> {
+        let mut patience = Patience::new(self.stall);
+        let head = if is_large(info) {
+            let asked = patience.insist(async || self.store.piece(info.name, None).await).await;
+            asked.map(|piece| piece.chunks.into_iter().next().unwrap_or_default())
+        } else {
+            patience.insist(async || self.store.get(info.name).await).await
+        };
+        match head {
+            Ok(head) => Ok(LtxHeader::parse(&head).ok()),
+            Err(error) if error.is_damage() || error.is_vanished() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn apply_all(

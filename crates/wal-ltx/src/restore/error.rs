@@ -100,6 +100,19 @@ pub enum RestoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// There is no room for the result.
+    #[error(
+        "{needed} bytes are needed in {dir} and {available} are free: make room there, or restore \
+         to another file system"
+    )]
+    NoRoom {
+        /// The work directory.
+        dir: PathBuf,
+        /// Bytes that are needed beyond what is there already.
+        needed: u64,
+        /// Bytes that are free.
+        available: u64,
+    },
     /// A local file could not be read or written.
     #[error(transparent)]
     Local(#[from] LocalError),
@@ -116,6 +129,7 @@ impl RestoreError {
             Self::Stalled { .. }
             | Self::Moving { .. }
             | Self::InUse { .. }
+            | Self::NoRoom { .. }
             | Self::Interrupted
             | Self::Target(TargetError::Empty) => true,
             Self::Store(error) => error.is_transient(),
@@ -153,7 +167,7 @@ impl RestoreError {
     }
 
     /// The object was there when the bucket was listed and is not any more.
-    pub(super) fn is_vanished(&self) -> bool {
+    pub(crate) fn is_vanished(&self) -> bool {
         matches!(self, Self::Store(StoreError::NotFound { .. }))
     }
 }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::scan::scan;
 use super::{VerifyError, VerifyOptions};
+use crate::codec::LtxHeader;
 use crate::local::disk::{exists, len, remove, with_suffix};
 use crate::local::{Diverged, LocalError};
 use crate::plan::{Restorable, Target, resolve};
@@ -15,11 +16,15 @@ use crate::restore::bring::{Bringing, blocking};
 use crate::restore::image::Image;
 use crate::restore::patience::Patience;
 use crate::restore::work::Work;
-use crate::restore::{Progress, RestoreError, check};
-use crate::store::{LtxInfo, LtxStore};
+use crate::restore::{Progress, RestoreError, check, room};
+use crate::store::{Level, LtxInfo, LtxStore};
+use crate::wal::{WAL_HEADER_LEN, WalCursor, WalHeader};
 
 /// Databases larger than this are not counted row by row.
 const COUNT_MAX: u64 = 1 << 30;
+
+/// A WAL, or an LTX file, that is larger is not read for its commits.
+const WAL_MAX: u64 = 256 << 20;
 
 /// A table with another number of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +44,10 @@ pub struct Difference {
     pub state: Restorable,
     /// Whether that is the last state that both have had.
     pub exact: bool,
+    /// The last state of the bucket.
+    pub tip: Restorable,
+    /// Commits in the file's WAL that were never in the bucket; `None` when that cannot be told.
+    pub commits: Option<u64>,
     /// Page size in bytes.
     pub page_size: u32,
     /// Pages that differ, or that only one of them has.
@@ -77,7 +86,11 @@ async fn compare<S: LtxStore>(
     let ask = async || bringing.store.list().await;
     let files = Patience::new(bringing.stall).insist(ask).await?;
     let (target, exact) = common(&files, file)?;
+    let tip = resolve(&files, Target::Newest).map_err(RestoreError::from)?;
     let (image, brought) = bringing.to(work, target, None).await?;
+    let (room, bytes) = (dir.to_path_buf(), file.bytes);
+    blocking(move || room::check(&room, bytes)).await?;
+    let commits = commits(bringing, &files, file).await?;
     (bringing.report)(Progress::Checking);
     let (from, to) = (file.path.clone(), dir.join("aside.db"));
     let copied = to.clone();
@@ -95,7 +108,50 @@ async fn compare<S: LtxStore>(
         None
     };
     let (state, page_size) = (brought.plan.state, brought.shape.page_size);
-    Ok(Difference { state, exact, page_size, pages, tables })
+    Ok(Difference { state, exact, tip, commits, page_size, pages, tables })
+}
+
+/// The commits in the file's WAL after the last one that was shipped.
+async fn commits<S: LtxStore>(
+    bringing: &Bringing<'_, S>,
+    files: &[LtxInfo],
+    file: &Diverged,
+) -> Result<Option<u64>, VerifyError> {
+    let wal = with_suffix(&file.path, "-wal");
+    if len(&wal)?.is_none_or(|len| len == 0 || len > WAL_MAX) {
+        return Ok(None);
+    }
+    let last = files.iter().find(|info| {
+        let name = info.name;
+        let of_it = name.level == Level::L0 && Some(name.max) == file.txid;
+        of_it && info.epoch == Some(file.epoch) && info.size <= WAL_MAX
+    });
+    let Some(last) = last else { return Ok(None) };
+    let ask = async || bringing.store.get(last.name).await;
+    let content = match Patience::new(bringing.stall).insist(ask).await {
+        Ok(content) => content,
+        // What the file holds is told without it.
+        Err(error) if error.is_damage() || error.is_vanished() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let Ok(shipped) = LtxHeader::parse(&content) else { return Ok(None) };
+    let counted = blocking(move || {
+        let bytes = fs::read(&wal).map_err(LocalError::io("read", &wal))?;
+        Ok(after(&bytes, &shipped))
+    });
+    Ok(counted.await?)
+}
+
+/// The commits of a WAL that lie after what this header says was shipped of it.
+fn after(wal: &[u8], shipped: &LtxHeader) -> Option<u64> {
+    let (header, frames) = wal.split_first_chunk::<WAL_HEADER_LEN>()?;
+    let header = WalHeader::parse(header).ok()?;
+    if (header.salt1, header.salt2) != (shipped.wal_salt1, shipped.wal_salt2) {
+        return None;
+    }
+    let end = shipped.wal_offset + shipped.wal_size;
+    let scan = WalCursor::start(&header).scan(frames);
+    Some(scan.commits.iter().filter(|commit| commit.end_offset > end).count() as u64)
 }
 
 /// Pages that differ, or that only one of them has.

@@ -2,7 +2,8 @@
 
 use super::{FRAME_HEADER_LEN, WAL_HEADER_LEN, WalHeader, checksum, u32_at};
 
-/// A position in one WAL: the end of a committed transaction, or the beginning.
+/// A position in one WAL: the end of a committed transaction, or the beginning; after a
+/// [`Step`] the end of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WalCursor {
     /// Page size of the database in bytes.
@@ -38,6 +39,17 @@ pub struct Commit {
     /// Its frames in WAL order: page number, and where in the scanned bytes the page begins.
     /// A page may occur more than once; the last one counts.
     pub frames: Vec<(u32, usize)>,
+}
+
+/// One frame, gone over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The page in it.
+    pub pgno: u32,
+    /// Size of the database in pages when the frame ends a transaction, else 0.
+    pub db_size_pages: u32,
+    /// After the frame.
+    pub cursor: WalCursor,
 }
 
 struct Frame {
@@ -97,22 +109,14 @@ impl WalCursor {
         scan
     }
 
-    /// The cursor at byte `offset` of the WAL, when a transaction ends exactly there and every
-    /// frame before it belongs to the chain that begins in `header`.
-    ///
-    /// `bytes` begin where the first frame does, at byte 32 of the WAL, and must reach `offset`.
+    /// Goes over the one frame in `bytes`, also into the middle of a transaction; `None` when
+    /// they are not the frame that comes next.
     #[must_use]
-    pub fn seek(header: &WalHeader, bytes: &[u8], offset: u64) -> Option<Self> {
-        let mut cursor = Self::start(header);
-        let len = usize::try_from(offset.checked_sub(cursor.offset)?).ok()?;
-        let mut at_commit = true;
-        for frame_bytes in bytes.get(..len)?.chunks(cursor.frame_len()) {
-            let frame = cursor.frame(cursor.checksum, frame_bytes)?;
-            cursor.checksum = frame.checksum;
-            cursor.offset += frame_bytes.len() as u64;
-            at_commit = frame.commit != 0;
-        }
-        at_commit.then_some(cursor)
+    pub fn step(&self, bytes: &[u8]) -> Option<Step> {
+        let frame = self.frame(self.checksum, bytes)?;
+        let offset = self.offset + bytes.len() as u64;
+        let cursor = Self { checksum: frame.checksum, offset, ..*self };
+        Some(Step { pgno: frame.pgno, db_size_pages: frame.commit, cursor })
     }
 
     /// The frame in exactly one frame's bytes, if it continues the chain after `sum`.

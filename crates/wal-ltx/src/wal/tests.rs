@@ -121,12 +121,12 @@ fn frames_of_the_wal_before_a_restart_are_not_read() {
     assert_eq!(scan.commits.len(), 1);
     assert!(scan.cursor.offset < after.len() as u64);
     let end = scan_all(&before).cursor;
-    assert_eq!(WalCursor::seek(&new, &after[WAL_HEADER_LEN..], end.offset), None);
+    assert_eq!(steps(&new, &after, end.offset), None);
     assert_eq!(WalCursor::start(&old).scan(&after[WAL_HEADER_LEN..]).commits, []);
 }
 
 #[test]
-fn a_scan_continues_where_the_last_one_ended_and_seek_finds_the_same_place() {
+fn a_scan_continues_where_the_last_one_ended_and_steps_lead_to_the_same_place() {
     let database = Database::new(4096);
     database.insert(100);
     let first = scan_all(&database.wal()).cursor;
@@ -139,13 +139,24 @@ fn a_scan_continues_where_the_last_one_ended_and_seek_finds_the_same_place() {
     assert_eq!(second.commits[0].frames[0].1, FRAME_HEADER_LEN);
 
     let header = header_of(&wal);
-    let seek = |offset| WalCursor::seek(&header, &wal[WAL_HEADER_LEN..], offset);
-    assert_eq!(seek(32), Some(WalCursor::start(&header)));
-    assert_eq!(seek(first.offset), Some(first));
-    assert_eq!(seek(second.cursor.offset), Some(second.cursor));
-    for wrong in [0, 31, 33, first.offset - 1, first.offset + 4120, wal.len() as u64 + 4120] {
-        assert_eq!(seek(wrong), None, "{wrong}");
+    for cursor in [first, second.cursor] {
+        assert_eq!(steps(&header, &wal, cursor.offset), Some(cursor));
     }
+    for wrong in [first.offset - 1, wal.len() as u64 + 4120] {
+        assert_eq!(steps(&header, &wal, wrong), None, "{wrong}");
+    }
+}
+
+/// Frame by frame from the beginning of the WAL to byte `end` of it.
+fn steps(header: &WalHeader, wal: &[u8], end: u64) -> Option<WalCursor> {
+    let mut at = WalCursor::start(header);
+    while at.offset < end {
+        let from = usize::try_from(at.offset).unwrap();
+        let step = at.step(wal.get(from..from + at.frame_len())?)?;
+        assert_eq!(step.cursor.offset, at.offset + at.frame_len() as u64);
+        at = step.cursor;
+    }
+    (at.offset == end).then_some(at)
 }
 
 /// Rewrites a WAL as a big-endian host would have written it.

@@ -5,6 +5,7 @@
 
 mod bench;
 mod crash;
+mod damaged;
 mod fenced;
 mod life;
 mod many;

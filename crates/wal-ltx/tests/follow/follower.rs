@@ -11,7 +11,7 @@ use crate::source::{Bucket, Passive, Source, node};
 const WITHIN: Duration = Duration::from_secs(10);
 
 fn start(bucket: &Bucket, passive: &Passive) -> Follower {
-    let config = FollowConfig { node: node("passive"), poll: Duration::from_secs(1) };
+    let config = FollowConfig::new(node("passive"));
     Follower::start(bucket.store.clone(), Arc::clone(&passive.local), config)
 }
 

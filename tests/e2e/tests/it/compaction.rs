@@ -40,3 +40,39 @@ fn every_primary_compacts_under_load_and_a_move_loses_nothing() {
     assert!(rows.holes().is_empty(), "holes: {:?}", rows.holes());
     assert_eq!(cluster.integrity(other), "ok");
 }
+
+/// The names of the snapshots in the bucket.
+fn snapshots(cluster: &Cluster) -> Vec<String> {
+    let listed = cluster.nodes[0].ccm("ltx", &["list", "--level", "9", "--json"]).ok().json();
+    let files = listed["files"].as_array().unwrap().iter();
+    files.map(|file| String::from(file["name"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn snapshots_come_and_go_as_the_configuration_says() {
+    let _machine = beside_others();
+    let mut cluster = Cluster::prepare(ClusterOptions::default());
+    for node in &mut cluster.nodes {
+        node.edit_config(|config| {
+            config["wal"]["snapshotIntervalMs"] = json!(1000);
+            config["wal"]["streamRetention"] = json!("1s");
+        });
+        node.start();
+    }
+    let primary = cluster.wait_serving();
+    let writer = cluster.writer("retention", LOAD);
+    let first = wait::until(PATIENCE, "three snapshots without being asked for", || {
+        let found = snapshots(&cluster);
+        (found.len() >= 3).then_some(found)
+    });
+    wait::until(PATIENCE, "the first of them to go", || {
+        let found = snapshots(&cluster);
+        first.iter().all(|name| !found.contains(name)).then_some(())
+    });
+    let acks = writer.stop();
+    cluster.wait_status(primary, "everything shipped", |status| status["unshippedBytes"] == 0);
+    cluster.nodes[primary].ccm("ltx", &["verify"]).ok();
+    let output = cluster.dir().join("restored.db").display().to_string();
+    cluster.nodes[primary].ccm("restore", &["--output", &output]).ok();
+    assert!(cluster.rows(primary, &acks).holes().is_empty());
+}

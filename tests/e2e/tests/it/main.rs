@@ -5,6 +5,8 @@
 mod bad_input;
 mod compaction;
 mod daemon_restart;
+mod damaged;
+mod diverged;
 mod guard;
 mod host_loss;
 mod identity;
@@ -16,4 +18,5 @@ mod planned;
 mod restart_together;
 mod restore;
 mod services;
+mod snapshot;
 mod virtual_ip;

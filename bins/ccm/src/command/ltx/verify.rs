@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::counted;
 use super::show::STALL;
-use crate::bucket::restore_failure;
+use crate::bucket::{DAMAGED, restore_failure};
 use crate::cli::Shared;
 use crate::exit::{Ended, Exit, Failure};
 use crate::fetching::Fetching;
@@ -74,6 +74,7 @@ fn tell(
             "files": files.len(),
             "bytes": files.iter().map(|file| file.size).sum::<u64>(),
             "txid": tip,
+            "advice": findings.iter().any(is_damaged).then_some(DAMAGED),
             "findings": findings.iter().map(finding_json).collect::<Vec<_>>(),
         }))?;
     } else {
@@ -85,9 +86,17 @@ fn tell(
         } else {
             let plural = if problems == 1 { "problem" } else { "problems" };
             print::line(&format!("✗ {problems} {plural} found"))?;
+            if findings.iter().any(is_damaged) {
+                print::line(&format!("  What to do: {DAMAGED}"))?;
+            }
         }
     }
     Ok(if problems == 0 { Exit::Done } else { Exit::Internal })
+}
+
+/// It is about one file, which nobody can use.
+fn is_damaged(finding: &Finding) -> bool {
+    finding.severity == Severity::Problem && finding.name.is_some()
 }
 
 fn finding_json(finding: &Finding) -> serde_json::Value {

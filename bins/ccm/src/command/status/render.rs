@@ -16,6 +16,8 @@ pub(super) struct Shown {
     pub(super) lag_ms: Option<u64>,
     pub(super) vip_held: Option<bool>,
     pub(super) problem: Option<String>,
+    /// Data files that were set aside, and where to look.
+    pub(super) diverged: Vec<String>,
     pub(super) nodes: Vec<Row>,
 }
 
@@ -56,6 +58,10 @@ pub(super) fn text(shown: &Shown) -> String {
     }
     if let Some(problem) = &shown.problem {
         lines.extend([String::new(), field("Problem", problem)]);
+    }
+    if let Some((first, more)) = shown.diverged.split_first() {
+        lines.extend([String::new(), field("Diverged", first)]);
+        lines.extend(more.iter().map(|line| format!("{:<13}{line}", "")));
     }
     if !shown.nodes.is_empty() {
         lines.push(String::new());
@@ -182,6 +188,7 @@ VIP Status:  held (this node is PRIMARY)
             vip: None,
             nodes: vec![row, other],
             problem: Some(String::from("start it")),
+            diverged: vec![String::from("data.db.diverged-e1-t42-1"), String::from("look at it")],
             ..primary()
         };
         let expected = "\
@@ -199,6 +206,9 @@ Backend:     unknown
 Rep. Lag:    unknown
 
 Problem:     start it
+
+Diverged:    data.db.diverged-e1-t42-1
+             look at it
 
 NODE             ROLE     BACKEND  TXID  LAG  SEEN     PROBLEM
 node-1           PRIMARY  running  1042  0ms  1 s ago

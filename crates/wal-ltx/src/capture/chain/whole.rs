@@ -58,7 +58,7 @@ impl Chain {
         // A WAL that was reset keeps its old content until the next commit.
         let reset = frames.committed == 0;
         let to = if reset { u64::MAX } else { offset_of(start, frames.committed) };
-        let end = self.wal.walk(start, to, |_, _| {})?;
+        let end = self.wal.walk(start, to, u64::MAX)?.cursor;
         if reset || frames_before(end) == frames.committed {
             return Ok(Some(end));
         }
@@ -87,11 +87,7 @@ impl Chain {
     }
 
     fn overlay(&self, end: WalCursor) -> Result<BTreeMap<u32, u64>, CaptureError> {
-        let mut pages = BTreeMap::new();
-        let Some(header) = self.wal.header()? else { return Ok(pages) };
-        self.wal.walk(WalCursor::start(&header), end.offset, |base, commit| {
-            pages.extend(commit.frames.iter().map(|(pgno, at)| (*pgno, base + *at as u64)));
-        })?;
-        Ok(pages)
+        let Some(header) = self.wal.header()? else { return Ok(BTreeMap::new()) };
+        Ok(self.wal.walk(WalCursor::start(&header), end.offset, u64::MAX)?.pages)
     }
 }

@@ -96,3 +96,14 @@ fn a_compaction_takes_a_bounded_number_of_bytes_or_one_larger_file() {
     let single = "1:1-1=0:1-1 1:2-2=0:2-2 1:3-3=0:3-3 1:4-4=0:4-4 1:5-5=0:5-5";
     check(&[(files, 30, single)], &parts(1));
 }
+
+#[test]
+fn a_large_database_that_a_bucket_begins_with_is_not_copied_level_by_level() {
+    let mut files = files("0:1-1@10 0:2-2@11 0:3-3@12 0:4-4@40");
+    let due = |files: &[LtxInfo]| short(&due(files, 40_000, &Schedule::default()));
+    assert_eq!(due(&files), "1:1-3=0:1-1,0:2-2,0:3-3");
+    files[0].size = LARGE + 1;
+    assert_eq!(due(&files), "1:2-3=0:2-2,0:3-3");
+    files.truncate(1);
+    assert_eq!(due(&files), "");
+}
