@@ -11,6 +11,7 @@ mod ltx;
 mod moves;
 mod node;
 mod restore;
+mod services;
 mod snapshot;
 mod status;
 mod verify;

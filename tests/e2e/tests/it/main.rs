@@ -17,5 +17,6 @@ mod nats_outage;
 mod planned;
 mod restart_together;
 mod restore;
+mod services;
 mod snapshot;
 mod virtual_ip;
