@@ -10,7 +10,7 @@ mod whole;
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ccm_types::{Monotonic, Txid};
 

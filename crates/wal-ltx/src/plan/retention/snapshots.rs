@@ -1,5 +1,6 @@
 //! Two copies of the database instead of one for every snapshot of the history: the one with
-//! which the history begins (in a new bucket that is the first file of all), and the newest one. Increments lead from the first to any state.
+//! which the history begins (in a new bucket that is the first file of all), and the newest one.
+//! Increments lead from the first to any state.
 
 use std::time::Duration;
 
