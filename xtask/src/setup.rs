@@ -1,5 +1,7 @@
 //! `cargo xtask setup`: what the tests and the demo run against, installed where it is missing.
 
+mod debian;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -82,6 +84,8 @@ pub(crate) struct Tools {
     pub(crate) litestream: PathBuf,
     /// Litestream's SQLite extension.
     pub(crate) litestream_vfs: PathBuf,
+    /// `prometheus`, which has `promtool` beside it.
+    pub(crate) prometheus: PathBuf,
 }
 
 /// Everything that the tests need.
@@ -92,6 +96,7 @@ pub(crate) fn run() -> Result<Tools> {
         nats_server: nats_server()?,
         litestream: server(&LITESTREAM)?,
         litestream_vfs: server(&LITESTREAM_VFS)?,
+        prometheus: debian::prometheus()?,
     })
 }
 

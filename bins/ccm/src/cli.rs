@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod services;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -57,6 +59,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: VipCommand,
     },
+    /// What the nodes offer: services, where they are, and how they are
+    #[command(subcommand)]
+    Services(services::Services),
     /// Restore the cluster's database, or an earlier state of it, into a file of its own
     Restore(Restore),
     /// Look at the LTX files in the bucket

@@ -10,6 +10,7 @@ mod leave;
 mod ltx;
 mod promote;
 mod restore;
+mod services;
 mod status;
 mod switchover;
 mod verify;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> Ended {
         Command::Switchover { to } => wait_for(switchover::run(shared, &to)),
         Command::Leave => wait_for(leave::run(shared)),
         Command::Vip { command } => wait_for(vip::run(shared, command)),
+        Command::Services(asked) => wait_for(services::run(shared, &asked)),
         Command::Guard(guard) => guard::run(&guard),
         Command::Restore(restore) => wait_for(restore::run(shared, &restore)),
         Command::Ltx(ltx) => wait_for(ltx::run(shared, &ltx)),

@@ -7,6 +7,7 @@ mod nats;
 mod network;
 mod owner;
 mod section;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -145,8 +146,6 @@ fn read(top: &Section<'_>) -> Result<Config, Problem> {
     let backend = backend::read(&top.section("backend")?)?;
     let files = files(&top.section("wal")?, backend.data, backend.owner)?;
     let (priority, candidate) = self_of(&top.section("node")?)?;
-    network::check_http(&top.section("http")?)?;
-    network::check_services(&top.section("services")?)?;
     let settings = Settings {
         cluster,
         node,
@@ -158,6 +157,8 @@ fn read(top: &Section<'_>) -> Result<Config, Problem> {
         files,
         backend: backend.settings,
         vip: network::vip(&top.section("vip")?)?,
+        services: services::read(&top.section("services")?)?,
+        http: network::http(&top.section("http")?)?,
         guard: guard(&top.section("guard")?)?,
         guard_program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("ccm")),
     };

@@ -1,6 +1,5 @@
 //! Reaching NATS and opening everything that lies there, for as long as it takes.
 
-use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::nats::connect;
 use crate::presence::FORGET_AFTER;
-use crate::{RunError, Settings, outcome};
+use crate::{RunError, Settings, address, outcome};
 
 /// One attempt to connect may take so long.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -36,6 +35,8 @@ const PING_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) struct Joined {
     pub(crate) client: Client,
     pub(crate) address: String,
+    /// Replicas of the buckets.
+    pub(crate) replicas: usize,
     pub(crate) store: NatsStore,
     pub(crate) nodes: Nodes,
     pub(crate) control: ControlClient,
@@ -112,7 +113,7 @@ impl Joined {
         client: &Client,
     ) -> Result<Self, RunError> {
         let replicas = settings.nats.replicas.unwrap_or_else(|| replicas(client));
-        let address = settings.address.or_else(|| own_address(settings));
+        let address = settings.address.or_else(|| address::of_route(&settings.nats.servers));
         let address = address.map_or_else(String::new, |address| address.to_string());
         let cluster = &settings.cluster;
         let control = ControlClient::new(client.clone(), cluster.clone());
@@ -140,7 +141,16 @@ impl Joined {
         };
         let (election, changes) = Election::start(client.clone(), config).await?;
         let election = Arc::new(election);
-        Ok(Self { client: client.clone(), address, store, nodes, control, election, changes })
+        Ok(Self {
+            client: client.clone(),
+            address,
+            replicas,
+            store,
+            nodes,
+            control,
+            election,
+            changes,
+        })
     }
 }
 
@@ -192,16 +202,4 @@ fn first_record(settings: &Settings, instance: &str, address: &str) -> NodeRecor
 /// Three on a cluster of three or more servers, as far as the server tells of the others.
 fn replicas(client: &Client) -> usize {
     if client.server_info().connect_urls.len() >= 3 { 3 } else { 1 }
-}
-
-/// The local address of the route to the first server that has one. Nothing is sent.
-fn own_address(settings: &Settings) -> Option<IpAddr> {
-    settings.nats.servers.iter().find_map(|server| {
-        let host = server.rsplit_once("://").map_or(server.as_str(), |(_, host)| host);
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-        let any = if host.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
-        let socket = UdpSocket::bind(any).ok()?;
-        socket.connect(host).ok()?;
-        Some(socket.local_addr().ok()?.ip())
-    })
 }

@@ -12,6 +12,7 @@ mod settings;
 
 mod run;
 
+mod address;
 mod join;
 
 mod event_loop;
@@ -24,6 +25,7 @@ mod lease;
 mod observe;
 mod presence;
 mod service;
+mod services;
 mod tasks;
 mod vip;
 
@@ -32,4 +34,6 @@ pub mod words;
 pub use error::RunError;
 pub use nats::{ConnectError, connect};
 pub use run::run;
-pub use settings::{BackendKind, BackendSettings, FileSettings, NatsSettings, Settings};
+pub use settings::{
+    BackendKind, BackendSettings, FileSettings, HttpSettings, NatsSettings, Settings,
+};

@@ -23,6 +23,7 @@ use crate::event_loop::{EventLoop, Inputs};
 use crate::files::{Files, View};
 use crate::join::{Joined, Patience};
 use crate::observe::Observer;
+use crate::services::Announced;
 use crate::tasks::Tasks;
 use crate::vip::{self, VipPort};
 use crate::words::{self, NodeConfig};
@@ -233,6 +234,12 @@ impl Daemon<'_> {
         self.tasks.spawn("presence", async move {
             until.run_until_cancelled(record.run()).await;
         });
+        let announced = self.announced();
+        let (announcing, until) = (announced.clone(), present.clone());
+        let role = status.subscribe();
+        self.tasks.spawn("services", async move {
+            until.run_until_cancelled(announcing.run(role)).await;
+        });
         let marker = self.settings.files.state_dir().join("left");
         self.look_at_found().await;
         let start = self.start_event(marker.exists());
@@ -244,7 +251,7 @@ impl Daemon<'_> {
         service.stop().await;
         present.cancel();
         if ended.is_ok() {
-            presence::withdraw(&nodes, &node).await;
+            tokio::join!(presence::withdraw(&nodes, &node), announced.withdraw());
         }
         ended
     }
@@ -261,6 +268,11 @@ impl Daemon<'_> {
             self.here.serving.send_replace(false);
             self.here.found = None;
         }
+    }
+
+    fn announced(&self) -> Announced {
+        let Joined { client, replicas, address, .. } = &self.joined;
+        Announced::new(client.clone(), self.settings, *replicas, address.parse().ok())
     }
 
     fn start_event(&self, left: bool) -> Event {

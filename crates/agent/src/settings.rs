@@ -1,9 +1,10 @@
 //! What a daemon needs to know: the configuration, checked and in this crate's words.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ccm_discovery::Service;
 use ccm_election::Timing;
 use ccm_types::{ClusterId, NodeId};
 use ccm_vip::VipConfig;
@@ -31,10 +32,23 @@ pub struct Settings {
     pub backend: BackendSettings,
     /// The virtual IP.
     pub vip: Option<VipConfig>,
+    /// What this node offers.
+    pub services: Vec<Service>,
+    /// Where the daemon answers over HTTP.
+    pub http: HttpSettings,
     /// Whether a guard keeps the deadline when the daemon cannot.
     pub guard: bool,
     /// The program to run as the guard (`<program> guard --socket ...`): this binary.
     pub guard_program: PathBuf,
+}
+
+/// Where the daemon answers over HTTP.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// `/health`, `/ready`, `/status`; `None` for nowhere.
+    pub health: Option<SocketAddr>,
+    /// `/metrics`; `None` for nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// How to reach NATS.

@@ -11,7 +11,7 @@ mod time;
 mod txid;
 
 pub use epoch::Epoch;
-pub use node_id::{ClusterId, IdError, NodeId};
+pub use node_id::{ClusterId, IdError, NodeId, ServiceName};
 pub use role_name::RoleName;
 pub use time::{BootClock, Monotonic};
 pub use txid::{Position, Txid};

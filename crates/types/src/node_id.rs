@@ -1,4 +1,4 @@
-//! Node and cluster ids, and their encoding for NATS names.
+//! Node, cluster and service names, and their encoding for NATS names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -122,10 +122,38 @@ impl ClusterId {
         format!("convex-{}-state", self.0)
     }
 
+    /// The service record bucket, `convex-{c}-services`.
+    #[must_use]
+    pub fn services_bucket(&self) -> String {
+        format!("convex-{}-services", self.0)
+    }
+
     /// The LTX object bucket, `convex-{c}-wal`.
     #[must_use]
     pub fn wal_bucket(&self) -> String {
         format!("convex-{}-wal", self.0)
+    }
+}
+
+/// The name of a service: letters, digits, `-` and `_`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ServiceName(String);
+
+impl ServiceName {
+    /// Checks the alphabet and the length.
+    ///
+    /// # Errors
+    /// [`IdError`] says which rule the text breaks.
+    pub fn new(text: impl Into<String>) -> Result<Self, IdError> {
+        let text = text.into();
+        check(&text, false).map(|()| Self(text))
+    }
+
+    /// The name as the operator wrote it; valid as it is as one NATS token.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -158,6 +186,7 @@ macro_rules! text_value {
 
 text_value!(NodeId);
 text_value!(ClusterId);
+text_value!(ServiceName);
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@
 //! - [`OneBackend`] looks every few milliseconds whether two backends run at once.
 //! - [`in_lan`] gives every node a network of its own; [`OneHolder`] looks every few milliseconds
 //!   whether two of them have the virtual IP at once.
+//! - [`Prometheus`] is one real Prometheus over targets in a file.
 //! - [`LeaseWatch`] sees every write to the lease, without ccm's help.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a harness fails the test by panicking")]
@@ -24,6 +25,7 @@ mod node;
 mod one_backend;
 mod one_holder;
 pub mod processes;
+mod prometheus;
 mod rows;
 mod tools;
 pub mod wait;
@@ -39,6 +41,9 @@ pub use nats_cluster::NatsCluster;
 pub use node::{Node, Operator, Ran};
 pub use one_backend::OneBackend;
 pub use one_holder::OneHolder;
+pub use prometheus::Prometheus;
 pub use rows::{Lost, Rows};
-pub use tools::{affected_sqlite, bound, litestream, litestream_vfs, nats_server, spawn_bound};
+pub use tools::{
+    affected_sqlite, bound, litestream, litestream_vfs, nats_server, prometheus, promtool, spawn_bound,
+};
 pub use writer::{Ack, Writer};

@@ -234,6 +234,18 @@ impl Operator {
     pub fn status(&self) -> Ran {
         self.ccm("status", &["--json"])
     }
+
+    /// Starts a `ccm VERB --config … ARGS` that goes on by itself; it dies with the calling
+    /// thread. Its standard error goes to `VERB.err` in the node's folder.
+    #[must_use]
+    pub fn start_ccm(&self, verb: &str, args: &[&str]) -> Child {
+        let mut ccm = ccm_on(self.host.as_ref());
+        ccm.arg(verb).arg("--config").arg(&self.config).args(args);
+        ccm.env(NODE_DIR, self.dir.join(""));
+        let mut ccm = bound(&ccm);
+        let said = File::create(self.dir.join(format!("{verb}.err"))).unwrap();
+        ccm.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn().unwrap()
+    }
 }
 
 /// ccm without arguments, on a host.

@@ -38,6 +38,18 @@ pub fn litestream_vfs() -> PathBuf {
     find("CCM_LITESTREAM_VFS", "litestream-vfs.so").with_extension("")
 }
 
+/// The `prometheus` binary: `$CCM_PROMETHEUS`, else what `cargo xtask setup` installed, else PATH.
+#[must_use]
+pub fn prometheus() -> PathBuf {
+    find("CCM_PROMETHEUS", "prometheus")
+}
+
+/// The `promtool` binary, which comes with [`prometheus`].
+#[must_use]
+pub fn promtool() -> PathBuf {
+    prometheus().with_file_name("promtool")
+}
+
 /// A folder for `PYTHONPATH`: the `apsw` in it embeds SQLite 3.46.0, which has the WAL-reset bug.
 /// `$CCM_APSW`, else what `cargo xtask setup` installed.
 #[must_use]

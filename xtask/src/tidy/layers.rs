@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// What each package may depend on besides the harness of its tests. Pure crates name no I/O,
 /// adapters name no other adapter, only the agent knows everyone, only `ccm` knows the operator.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("ccm-types", &[]),
     ("ccm-election", &["ccm-types"]),
     ("ccm-role", &["ccm-types"]),
@@ -19,6 +19,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("ccm-systemd-backend", &["ccm-types"]),
     ("ccm-kv-state", &["ccm-types", "ccm-election"]),
     ("ccm-control", &["ccm-types", "ccm-election"]),
+    ("ccm-discovery", &["ccm-types"]),
     ("ccm-agent", &ALL),
     ("ccm", &ALL),
     ("demo-backend", &[]),
@@ -31,7 +32,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("xtask", &["ccm-harness", "ccm-role"]),
 ];
 /// The libraries of the product.
-const ALL: [&str; 11] = [
+const ALL: [&str; 12] = [
     "ccm-types",
     "ccm-election",
     "ccm-role",
@@ -42,6 +43,7 @@ const ALL: [&str; 11] = [
     "ccm-systemd-backend",
     "ccm-kv-state",
     "ccm-control",
+    "ccm-discovery",
     "ccm-agent",
 ];
 /// What tests of every package may use.

@@ -1,8 +1,9 @@
-//! Addresses: the node's own, the virtual IP, the listeners, and the services that are announced.
+//! Addresses: the node's own, the virtual IP and the listeners.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use ccm_agent::HttpSettings;
 use ccm_vip::{AnnounceConfig, ConfigError, VipConfig};
 
 use super::json::Problem;
@@ -14,8 +15,10 @@ const ARP_COUNT_MAX: u64 = 100;
 const ARP_INTERVAL_MS: (u64, u64) = (100, 60_000);
 /// Between two after these, up to an hour; 0 for none, else a second at least.
 const REFRESH_MS: (u64, u64) = (0, 3_600_000);
-/// What a service may speak.
-const PROTOCOLS: [&str; 7] = ["tcp", "udp", "http", "https", "grpc", "ws", "wss"];
+/// `http.healthListen` when it is not given.
+const HEALTH_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+/// `http.metricsListen` when it is not given.
+const METRICS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9090);
 
 /// An IP address.
 pub(super) fn address(section: &Section<'_>, key: &str) -> Result<Option<IpAddr>, Problem> {
@@ -65,46 +68,21 @@ fn announce(vip: &Section<'_>) -> Result<AnnounceConfig, Problem> {
     })
 }
 
-/// The listeners are checked here and used by what listens.
-pub(super) fn check_http(http: &Section<'_>) -> Result<(), Problem> {
+/// The listeners.
+pub(super) fn http(http: &Section<'_>) -> Result<HttpSettings, Problem> {
     http.allow(&["healthListen", "metricsListen"])?;
-    for key in ["healthListen", "metricsListen"] {
-        http.parsed(key, |text| match text {
-            "off" => Ok(()),
-            _ if text.parse::<SocketAddr>().is_ok() => Ok(()),
-            _ => Err("write an address and a port like 0.0.0.0:8080, or \"off\""),
+    let listen = |key, usual: SocketAddr| {
+        let given = http.parsed(key, |text| match text {
+            "off" => Ok(None),
+            _ => text
+                .parse()
+                .map(Some)
+                .map_err(|_| "write an address and a port like 0.0.0.0:8080, or \"off\""),
         })?;
-    }
-    Ok(())
-}
-
-/// The services are checked here and used by what announces them.
-pub(super) fn check_services(services: &Section<'_>) -> Result<(), Problem> {
-    for name in services.keys() {
-        let service = services.section(name)?;
-        let usable = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || !name.chars().all(usable) {
-            return Err(service.wrong_here("use letters, digits, '-' and '_' in its name"));
-        }
-        service.allow(&["port", "protocol", "path", "healthPath", "metadata", "tags"])?;
-        service
-            .number("port", (1, u64::from(u16::MAX)))?
-            .ok_or_else(|| service.missing("port", ""))?;
-        service.parsed("protocol", |text| {
-            let known = PROTOCOLS.contains(&text);
-            if known { Ok(()) } else { Err(format!("use one of {}", PROTOCOLS.join(", "))) }
-        })?;
-        for key in ["path", "healthPath"] {
-            let begins = |text: &str| {
-                if text.starts_with('/') { Ok(()) } else { Err("it must begin with /") }
-            };
-            service.parsed(key, begins)?;
-        }
-        let metadata = service.section("metadata")?;
-        for key in metadata.keys() {
-            metadata.text(key)?;
-        }
-        service.texts("tags")?;
-    }
-    Ok(())
+        Ok::<_, Problem>(given.unwrap_or(Some(usual)))
+    };
+    Ok(HttpSettings {
+        health: listen("healthListen", HEALTH_LISTEN)?,
+        metrics: listen("metricsListen", METRICS_LISTEN)?,
+    })
 }

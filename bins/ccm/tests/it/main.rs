@@ -11,5 +11,6 @@ mod ltx;
 mod moves;
 mod node;
 mod restore;
+mod services;
 mod status;
 mod verify;

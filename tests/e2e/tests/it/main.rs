@@ -15,4 +15,5 @@ mod nats_outage;
 mod planned;
 mod restart_together;
 mod restore;
+mod services;
 mod virtual_ip;
