@@ -1,5 +1,7 @@
 //! What is true at this moment: measured when asked, never remembered.
 
+mod sight;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use tokio::sync::watch;
 use crate::Settings;
 use crate::backend::{BackendPort, Measured};
 use crate::files::View;
+use crate::http::Problems;
 use crate::vip::VipPort;
 
 /// How long the records of the other nodes may take to be read.
@@ -33,6 +36,7 @@ pub(crate) struct Observer {
     pub(crate) port: Arc<BackendPort>,
     pub(crate) vip: Option<Arc<VipPort>>,
     pub(crate) nodes: Nodes,
+    pub(crate) http: watch::Receiver<Problems>,
 }
 
 /// How far replication is.
@@ -146,7 +150,9 @@ impl Observer {
         let away = away.then(|| String::from("NATS is not reachable"));
         let waiting =
             (role.phase == Phase::Starting).then(|| String::from("the daemon is starting"));
-        away.or(role.problem.clone()).or(vip).or(replication.problem.clone()).or(waiting)
+        let http = || self.http.borrow().values().next().cloned();
+        let of_data = role.problem.clone().or(vip).or(replication.problem.clone());
+        away.or(of_data).or_else(http).or(waiting)
     }
 
     fn replication(&self) -> Replication {

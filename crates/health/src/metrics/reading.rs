@@ -27,8 +27,8 @@ pub struct Reading {
     pub candidate: bool,
     /// Whether it has something to tell an operator.
     pub problem: bool,
-    /// The lease as this node knows it.
-    pub lease: Lease,
+    /// The lease as this node knows it, once it has reached NATS.
+    pub lease: Option<Lease>,
     /// The backend.
     pub backend: Backend,
     /// How far replication is, while it runs.
@@ -182,10 +182,11 @@ impl Collector for Reading {
 impl Reading {
     /// The names that are promised.
     fn contract(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
-        let leads = self.lease.remaining.is_some();
+        let leads = self.lease.map(|lease| lease.remaining.is_some());
         let help = "Whether this node holds the lease (1) or not (0).";
-        writer.gauge("convex_cluster_is_leader", help, Some(leads))?;
-        let epoch = self.lease.epoch.map(|epoch| (writer.of_cluster(&[]), epoch.get().into()));
+        writer.gauge("convex_cluster_is_leader", help, leads)?;
+        let epoch = self.lease.and_then(|lease| lease.epoch);
+        let epoch = epoch.map(|epoch| (writer.of_cluster(&[]), epoch.get().into()));
         let help = "The epoch of the leadership that this node has seen last.";
         writer.gauges("convex_cluster_leader_epoch", help, epoch.into_iter().collect())?;
         let state = |state: BackendState| {
@@ -237,8 +238,9 @@ impl Reading {
         writer.gauge("ccm_candidate", help, Some(self.candidate))?;
         let help = "Whether the status of this node names a problem.";
         writer.gauge("ccm_problem", help, Some(self.problem))?;
+        let remaining = self.lease.and_then(|lease| lease.remaining);
         let help = "Until the lease of this node ends unless it is renewed; only while it is held.";
-        writer.gauge("ccm_lease_remaining_seconds", help, self.lease.remaining)?;
+        writer.gauge("ccm_lease_remaining_seconds", help, remaining)?;
         let nats = self.nats;
         let help = "Whether there is a connection to NATS.";
         writer.gauge("ccm_nats_connected", help, nats.map(|nats| nats.connected))?;
