@@ -24,10 +24,16 @@ pub trait Node: Send + Sync + 'static {
     /// Whether the backend of this node serves; `Err` says why not, in words.
     fn serves(&self) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// Whether this node holds the lease at this moment; `Err` says why not, in words.
+    /// Whether this node holds the lease at this moment.
+    ///
+    /// # Errors
+    /// Why not, in words.
     fn leads(&self) -> Result<(), String>;
 
-    /// How far this node's replica is behind; `Err` says why that is not known, in words.
+    /// How far this node's replica is behind.
+    ///
+    /// # Errors
+    /// Why that is not known, in words.
     fn follows(&self) -> Result<Duration, String>;
 
     /// The body of `/status`; `Err` has a body for a node that does not know the cluster.

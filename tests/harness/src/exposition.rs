@@ -148,9 +148,12 @@ fn label(pair: &str, line: &str) -> (String, String) {
     (String::from(name), String::from(value))
 }
 
+/// Bounds with what is counted up to each, and what was counted in all.
+type Buckets = (Vec<(f64, f64)>, Option<f64>);
+
 /// Buckets grow, the last one is of everything, and as much as was counted.
 fn check_histogram(name: &str, family: &Family) {
-    let mut series: BTreeMap<Labels, (Vec<(f64, f64)>, Option<f64>)> = BTreeMap::new();
+    let mut series: BTreeMap<Labels, Buckets> = BTreeMap::new();
     for (sample, labels, value) in &family.samples {
         let mut labels = labels.clone();
         let bound = labels.remove("le");

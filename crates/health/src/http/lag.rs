@@ -13,7 +13,7 @@ pub struct LagError(String);
 /// [`LagError`] when it is no time.
 pub fn parse_lag(query: &str) -> Result<Option<Duration>, LagError> {
     let given = query.split('&').filter_map(|pair| pair.split_once('='));
-    let given = given.filter(|(key, _)| *key == "lag").last();
+    let given = given.rev().find(|(key, _)| *key == "lag");
     given.map(|(_, text)| parse(text).ok_or_else(|| LagError(String::from(text)))).transpose()
 }
 

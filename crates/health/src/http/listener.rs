@@ -91,13 +91,13 @@ impl Listener {
         let listening = listening.and_then(|listener| Ok((listener.local_addr()?, listener)));
         match listening {
             Ok((address, listener)) => Ok(Self { listener, address }),
-            Err(source) => Err(match source.kind() {
-                io::ErrorKind::AddrInUse => {
-                    ListenError::InUse { address, holder: who_listens(address.port()) }
-                }
-                io::ErrorKind::PermissionDenied => ListenError::Denied { address, source },
-                _ => ListenError::Failed { address, source },
-            }),
+            Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
+                Err(ListenError::InUse { address, holder: who_listens(address.port()) })
+            }
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                Err(ListenError::Denied { address, source })
+            }
+            Err(source) => Err(ListenError::Failed { address, source }),
         }
     }
 

@@ -23,7 +23,8 @@ impl Format {
         for one in accept.split(',') {
             let mut parts = one.split(';').map(str::trim);
             let media = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let quality = parts.filter_map(|part| part.strip_prefix("q=")).map(thousandths).last();
+            let quality =
+                parts.filter_map(|part| part.strip_prefix("q=")).map(thousandths).next_back();
             let quality = quality.unwrap_or(1000);
             match media.as_str() {
                 OPEN_METRICS => open = open.max(quality),
