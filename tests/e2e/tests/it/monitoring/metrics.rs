@@ -63,6 +63,10 @@ fn lint(node: &Node, dir: &Path) -> Vec<String> {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one cluster lives through everything that moves a metric"
+)]
 fn the_metrics_of_two_nodes_move_with_what_happens() {
     let _turn = beside_others();
     let mut cluster = Cluster::prepare(ClusterOptions::default());
