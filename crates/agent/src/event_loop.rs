@@ -9,6 +9,7 @@ use ccm_types::{BootClock, Monotonic};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::dispatch::Dispatch;
+use crate::metrics::Steps;
 use crate::tasks::TaskDied;
 use crate::{RunError, backend, files, vip};
 
@@ -39,13 +40,19 @@ pub(crate) struct EventLoop {
     pub(crate) machine: Machine,
     pub(crate) dispatch: Dispatch,
     pub(crate) status: watch::Sender<Status>,
+    steps: Steps,
     answers: BTreeMap<CommandId, oneshot::Sender<Result<(), String>>>,
     commands: u64,
 }
 
 impl EventLoop {
-    pub(crate) fn new(machine: Machine, dispatch: Dispatch, status: watch::Sender<Status>) -> Self {
-        Self { machine, dispatch, status, answers: BTreeMap::new(), commands: 0 }
+    pub(crate) fn new(
+        machine: Machine,
+        dispatch: Dispatch,
+        status: watch::Sender<Status>,
+        steps: Steps,
+    ) -> Self {
+        Self { machine, dispatch, status, steps, answers: BTreeMap::new(), commands: 0 }
     }
 
     /// Turns until the machine says that the daemon is to end.
@@ -89,12 +96,15 @@ impl EventLoop {
     fn handle(&mut self, event: Event) -> bool {
         let now: Monotonic = BootClock.now();
         tracing::trace!(?event, "event");
+        self.steps.event(&event, now);
         let mut ending = false;
         for action in self.machine.step(now, event) {
             tracing::debug!(?action, "action");
+            self.steps.action(&action, now);
             ending |= self.act(action);
         }
         let status = self.machine.status();
+        self.steps.phase(status.phase, now);
         self.dispatch.left(status.phase == Phase::Left);
         self.status.send_if_modified(|old| {
             let changed = *old != status;

@@ -21,7 +21,9 @@ mod dispatch;
 
 mod backend;
 mod files;
+mod http;
 mod lease;
+mod metrics;
 mod observe;
 mod presence;
 mod service;

@@ -1,5 +1,7 @@
 //! What is true at this moment: measured when asked, never remembered.
 
+mod sight;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -21,6 +23,7 @@ use tokio::sync::watch;
 use crate::Settings;
 use crate::backend::{BackendPort, Measured};
 use crate::files::{Capturing, View};
+use crate::http::Problems;
 use crate::outcome;
 use crate::vip::VipPort;
 
@@ -45,6 +48,7 @@ pub(crate) struct Observer {
     pub(crate) nodes: Nodes,
     /// It was logged that no further file is set aside.
     pub(crate) told_full: AtomicBool,
+    pub(crate) http: watch::Receiver<Problems>,
 }
 
 /// How far replication is.
@@ -230,7 +234,9 @@ impl Observer {
         let away = away.then(|| String::from("NATS is not reachable"));
         let waiting =
             (role.phase == Phase::Starting).then(|| String::from("the daemon is starting"));
-        away.or(role.problem.clone()).or(vip).or(replication.problem.clone()).or(full).or(waiting)
+        let http = || self.http.borrow().values().next().cloned();
+        let of_data = role.problem.clone().or(vip).or(replication.problem.clone());
+        away.or(of_data).or_else(http).or(full).or(waiting)
     }
 
     fn replication(&self) -> Replication {

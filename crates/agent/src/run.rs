@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ccm_guard::{Armed, BackendState, VipName};
 use ccm_health::Probe;
+use ccm_health::metrics::Counts;
 use ccm_role::{Adopted, Event, Machine, OpId, Status};
 use ccm_systemd_backend::{Bus, Unit};
 use ccm_types::Epoch;
@@ -22,7 +23,9 @@ use crate::backend::{self, BackendPort, GuardLink, GuardProgram, Measured, Runne
 use crate::dispatch::{Dispatch, LANE_QUEUE, ToVip};
 use crate::event_loop::{EventLoop, Inputs};
 use crate::files::{Files, View};
+use crate::http::{self, HttpNode, Known, Problems};
 use crate::join::{Joined, Patience};
+use crate::metrics::{Leaderships, Steps, watch_renewals, watch_shipments};
 use crate::observe::Observer;
 use crate::services::Announced;
 use crate::tasks::Tasks;
@@ -48,6 +51,9 @@ struct Here {
     vip: Option<Arc<VipPort>>,
     serving: watch::Sender<bool>,
     found: Option<Armed>,
+    counts: Arc<Counts>,
+    http: Arc<HttpNode>,
+    http_problems: watch::Receiver<Problems>,
 }
 
 /// Runs a daemon until `shutdown` says to end: its first message plans, a second one hurries.
@@ -135,18 +141,29 @@ async fn look_around(
     };
     let found = armed.filter(|_| running);
     let vip = settings.vip.clone().map(VipPort::new);
-    look_at_vip(vip.as_ref(), &former_vips, found.is_some(), tasks).await;
-    Ok(Here { local, epoch, port, vip, serving, found })
+    let counts = Arc::new(Counts::new(&settings.cluster, &settings.node));
+    look_at_vip(vip.as_ref(), &former_vips, found.is_some(), &counts, tasks).await;
+    let (problems, http_problems) = watch::channel(Problems::new());
+    let (seen, shown) = (Arc::clone(&port), http_problems.clone());
+    let http = HttpNode::new(settings.clone(), seen, vip.clone(), Arc::clone(&counts), shown);
+    http::start(settings.http, &http, &problems, tasks);
+    Ok(Here { local, epoch, port, vip, serving, found, counts, http, http_problems })
 }
 
 /// Nothing of an earlier run stays on the interface, except under a lease that goes on: this does
 /// not wait for NATS.
-async fn look_at_vip(vip: Option<&Arc<VipPort>>, former: &[VipName], goes_on: bool, tasks: &Tasks) {
+async fn look_at_vip(
+    vip: Option<&Arc<VipPort>>,
+    former: &[VipName],
+    goes_on: bool,
+    counts: &Arc<Counts>,
+    tasks: &Tasks,
+) {
     for name in former {
         vip::forget(name).await;
     }
     let Some(vip) = vip else { return };
-    tasks.spawn("virtual IP watch", vip::watch(Arc::clone(vip)));
+    tasks.spawn("virtual IP watch", vip::watch(Arc::clone(vip), Arc::clone(counts)));
     if !goes_on {
         release_vip(Some(vip)).await;
     }
@@ -226,7 +243,7 @@ impl Daemon<'_> {
             service::start(&self.joined, self.settings, answering, commands_in, self.tasks).await?;
         let record = presence::Presence {
             nodes: self.joined.nodes.clone(),
-            observer,
+            observer: Arc::clone(&observer),
             announce: Arc::clone(&announce),
             refuse,
         };
@@ -236,6 +253,7 @@ impl Daemon<'_> {
             until.run_until_cancelled(record.run()).await;
         });
         let announced = self.announced();
+        self.tell_http(&observer, &announced, view.subscribe());
         let (announcing, until) = (announced.clone(), present.clone());
         let role = status.subscribe();
         self.tasks.spawn("services", async move {
@@ -245,9 +263,10 @@ impl Daemon<'_> {
         self.look_at_found().await;
         let start = self.start_event(marker.exists());
         let (nodes, node) = (self.joined.nodes.clone(), self.settings.node.clone());
+        let steps = Steps::new(Arc::clone(&self.here.counts));
         let dispatch = self.lanes(view, announce, marker);
         let inputs = Inputs { shutdown, deaths, refused, commands, events };
-        let ended = EventLoop::new(machine, dispatch, status).run(inputs, start).await;
+        let ended = EventLoop::new(machine, dispatch, status, steps).run(inputs, start).await;
         // The last answers go out before the daemon does.
         service.stop().await;
         present.cancel();
@@ -274,6 +293,21 @@ impl Daemon<'_> {
     fn announced(&self) -> Announced {
         let Joined { client, replicas, address, .. } = &self.joined;
         Announced::new(client.clone(), self.settings, *replicas, address.parse().ok())
+    }
+
+    /// From here on the endpoints know the cluster, and what happens is counted.
+    fn tell_http(
+        &self,
+        observer: &Arc<Observer>,
+        announced: &Announced,
+        view: watch::Receiver<View>,
+    ) {
+        let (store, services) = (self.joined.store.clone(), announced.records.clone());
+        self.here.http.know(Known { observer: Arc::clone(observer), store, services });
+        let (lease, counts) = (self.joined.election.status(), Arc::clone(&self.here.counts));
+        self.tasks.spawn("renewal watch", watch_renewals(lease, counts));
+        let counts = Arc::clone(&self.here.counts);
+        self.tasks.spawn("shipment watch", watch_shipments(view, counts));
     }
 
     fn start_event(&self, left: bool) -> Event {
@@ -314,6 +348,7 @@ impl Daemon<'_> {
             vip: self.here.vip.clone(),
             nodes: self.joined.nodes.clone(),
             told_full: AtomicBool::new(false),
+            http: self.here.http_problems.clone(),
         })
     }
 
@@ -369,7 +404,8 @@ impl Daemon<'_> {
             tasks.spawn("unit watch", watching);
         }
         let vip = here.vip.map(|port| to_vip(port, &events, tasks));
-        tasks.spawn("lease watch", lease::forward(joined.changes, events.clone()));
+        let leaderships = Leaderships::new(here.counts, settings.node.clone());
+        tasks.spawn("lease watch", lease::forward(joined.changes, events.clone(), leaderships));
         Dispatch {
             node: settings.node.clone(),
             instance,

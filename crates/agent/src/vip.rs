@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ccm_guard::VipName;
+use ccm_health::metrics::Counts;
 use ccm_role::{Event, OpId, Outcome};
 use ccm_types::{BootClock, Monotonic};
 use ccm_vip::{Acquired, Probe, Released, Vip, VipConfig, VipError, VipState};
@@ -103,6 +104,13 @@ impl VipPort {
         let trouble = self.trouble.borrow().clone();
         let problem = problem::of(&self.config, phase, &state, &trouble, BootClock.now());
         (held, problem)
+    }
+
+    /// Whether it is here; `None` when the kernel does not say.
+    pub(crate) async fn is_held(&self) -> Option<bool> {
+        let looking = async { self.vip().await?.state().await };
+        let looked = tokio::time::timeout(LOOK_WITHIN, looking).await;
+        Some(looked.ok()?.ok()?.is_held())
     }
 
     fn say_acquired(&self, acquired: &Acquired) {
@@ -226,8 +234,8 @@ impl Lane {
 }
 
 /// Says what happens to the address, one line each.
-pub(crate) async fn watch(port: Arc<VipPort>) {
-    news::forward(&port).await;
+pub(crate) async fn watch(port: Arc<VipPort>, counts: Arc<Counts>) {
+    news::forward(&port, &counts).await;
 }
 
 /// The address as the guard knows it.

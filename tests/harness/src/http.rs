@@ -35,6 +35,14 @@ impl Http {
         self.ask(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"))
     }
 
+    /// GETs `path` with a further header line, without its end.
+    ///
+    /// # Errors
+    /// As [`Http::get`].
+    pub fn get_with(&mut self, path: &str, header: &str) -> std::io::Result<(u16, String)> {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{header}\r\n\r\n"))
+    }
+
     /// POSTs `body` to `path`; the status code and the body.
     ///
     /// # Errors

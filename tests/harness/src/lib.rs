@@ -9,12 +9,14 @@
 //! - [`in_lan`] gives every node a network of its own; [`OneHolder`] looks every few milliseconds
 //!   whether two of them have the virtual IP at once.
 //! - [`Prometheus`] is one real Prometheus over targets in a file.
+//! - [`Exposition`] reads strictly what Prometheus scrapes.
 //! - [`LeaseWatch`] sees every write to the lease, without ccm's help.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a harness fails the test by panicking")]
 
 mod binaries;
 mod cluster;
+mod exposition;
 mod http;
 mod lan;
 mod lease_watch;
@@ -33,6 +35,7 @@ mod writer;
 
 pub use binaries::{bin_dir, build, cargo};
 pub use cluster::{Cluster, ClusterOptions, PATIENCE, VIP, ccm};
+pub use exposition::{Exposition, Family, Labels};
 pub use http::Http;
 pub use lan::{Host, INTERFACE, Lan, SWITCH, in_lan};
 pub use lease_watch::{LeaseWatch, LeaseWrite};

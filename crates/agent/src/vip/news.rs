@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ccm_health::metrics::Counts;
 use ccm_types::{BootClock, Monotonic};
 use ccm_vip::{Mac, VipEvent};
 
@@ -56,7 +57,7 @@ impl Trouble {
 }
 
 /// Forwards for as long as the daemon runs.
-pub(super) async fn forward(port: &VipPort) {
+pub(super) async fn forward(port: &VipPort, counts: &Counts) {
     let mut events = loop {
         match port.vip().await {
             Ok(vip) => break vip.watch(),
@@ -69,7 +70,24 @@ pub(super) async fn forward(port: &VipPort) {
     };
     while let Some(event) = events.next().await {
         say(port, &event);
+        count(port, &event, counts);
         port.trouble.send_modify(|trouble| trouble.note(&event, BootClock.now()));
+    }
+}
+
+fn count(port: &VipPort, event: &VipEvent, counts: &Counts) {
+    match event {
+        VipEvent::Conflict { .. } => counts.vip_conflict(),
+        VipEvent::Lost if port.may_hold() => counts.vip_removed(),
+        VipEvent::NotAnnounced { .. } => counts.vip_unannounced(),
+        VipEvent::Lost
+        | VipEvent::Back
+        | VipEvent::NotPutBack { .. }
+        | VipEvent::Unwanted
+        | VipEvent::Link(_)
+        | VipEvent::Renamed { .. }
+        | VipEvent::Deaf { .. }
+        | VipEvent::Missed { .. } => {}
     }
 }
 

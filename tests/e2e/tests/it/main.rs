@@ -12,6 +12,7 @@ mod host_loss;
 mod identity;
 mod machine;
 mod members;
+mod monitoring;
 mod nats_lost;
 mod nats_outage;
 mod planned;

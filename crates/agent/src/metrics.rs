@@ -1,0 +1,9 @@
+//! What is counted: fed by what happens, never by what is thought to have happened.
+
+mod lease;
+mod replication;
+mod steps;
+
+pub(crate) use lease::{Leaderships, watch_renewals};
+pub(crate) use replication::watch_shipments;
+pub(crate) use steps::{PHASES, Steps, phase_name};
