@@ -22,7 +22,7 @@ use super::error::CaptureError;
 use super::sqlite::Database;
 use super::wal_file::WalFile;
 use crate::plan::{Resume, WalStart, resume};
-use crate::wal::{WAL_HEADER_LEN, WalCursor, WalHeader};
+use crate::wal::{WAL_HEADER_LEN, WalCursor};
 
 /// What a look at the WAL gave.
 #[derive(Debug)]
@@ -151,16 +151,9 @@ impl Chain {
         let same = self.cursor.filter(|c| (c.salt1, c.salt2) == (header.salt1, header.salt2));
         Ok(match same {
             Some(cursor) if self.wal.len() >= cursor.offset => Place::At(cursor),
-            None if self.sealed && self.comes_next(&header) => Place::At(WalCursor::start(&header)),
+            None if self.sealed => Place::At(WalCursor::start(&header)),
             Some(_) | None => Place::Broken,
         })
-    }
-
-    /// Whether SQLite has made this header after the one that was captured: it counts the first
-    /// salt up with every reset, and a database that has come from elsewhere has any.
-    fn comes_next(&self, header: &WalHeader) -> bool {
-        self.cursor
-            .is_none_or(|old| (1..=RESETS_MAX).contains(&header.salt1.wrapping_sub(old.salt1)))
     }
 
     /// Where the next commit is read, and how many frames of that WAL SQLite says are committed;
@@ -258,9 +251,6 @@ impl Chain {
 
 /// Looks at a WAL that is not as expected before the chain is given up.
 const LOOKS: u32 = 3;
-
-/// Resets of a WAL without a commit between two looks: applications may cut an empty one.
-const RESETS_MAX: u32 = 1000;
 
 /// How names in the spool begin.
 pub(super) const SPOOLED: &str = "capture-";

@@ -34,6 +34,9 @@ const LOCK_EVERY: Duration = Duration::from_millis(1);
 /// Tries at the write lock before something else is done.
 const LOCK_TRIES: i32 = 50;
 
+/// Device and inode of a file.
+type Identity = (u64, u64);
+
 /// The database, open.
 #[derive(Debug)]
 pub(super) struct Database {
@@ -43,9 +46,10 @@ pub(super) struct Database {
     locker: Connection,
     checkpointer: Connection,
     file: Arc<File>,
-    /// Device and inode of it.
-    identity: (u64, u64),
+    identity: Identity,
     path: PathBuf,
+    wal_identity: Identity,
+    wal: PathBuf,
     /// It was in another journal mode: the WAL proves nothing about what was written in that.
     converted: bool,
 }
@@ -74,7 +78,7 @@ impl Drop for Locked<'_> {
 impl Database {
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
         let file = Arc::new(File::open(path).map_err(error::file("open", path))?);
-        let meta = file.metadata().map_err(error::file("look at", path))?;
+        let opened = identity(path).map_err(error::file("look at", path))?;
         let connect = || connect(path);
         let mut locker = connect()?;
         locker.busy_handler(Some(again)).map_err(|source| CaptureError::Sqlite {
@@ -88,12 +92,16 @@ impl Database {
             locker,
             checkpointer: connect()?,
             file,
-            identity: (meta.dev(), meta.ino()),
+            identity: opened,
             path: path.to_path_buf(),
+            wal_identity: opened,
+            wal: wal_of(path),
             converted: false,
         };
         database.converted = database.ensure_wal()?;
         database.hold()?;
+        let wal = &database.wal;
+        database.wal_identity = identity(wal).map_err(error::file("look at", wal))?;
         Ok(database)
     }
 
@@ -134,11 +142,12 @@ impl Database {
         &self.file
     }
 
-    /// Notices that another file has come to the path: SQLite goes on with the one it has open,
-    /// and so would the application.
+    /// Notices that other files have come to the names of the database and its WAL: SQLite goes on
+    /// with those it has open, and so does the application. While they are open SQLite neither
+    /// removes nor makes a WAL.
     pub(super) fn still_there(&self) -> Result<(), CaptureError> {
-        let same = std::fs::metadata(&self.path)
-            .is_ok_and(|there| (there.dev(), there.ino()) == self.identity);
+        let same = identity(&self.path).is_ok_and(|there| there == self.identity)
+            && identity(&self.wal).is_ok_and(|there| there == self.wal_identity);
         if same { Ok(()) } else { Err(CaptureError::Replaced { path: self.path.clone() }) }
     }
 
@@ -287,6 +296,18 @@ impl Database {
         }
         CaptureError::Sqlite { doing, path: self.path.clone(), source }
     }
+}
+
+/// The `-wal` of a database.
+pub(super) fn wal_of(data: &Path) -> PathBuf {
+    let mut path = data.as_os_str().to_owned();
+    path.push("-wal");
+    path.into()
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let meta = std::fs::metadata(path)?;
+    Ok((meta.dev(), meta.ino()))
 }
 
 fn connect(path: &Path) -> Result<Connection, CaptureError> {

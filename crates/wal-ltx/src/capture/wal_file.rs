@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::{self, CaptureError};
+use super::sqlite::wal_of;
 use crate::wal::{Step, WAL_HEADER_LEN, WalCursor, WalHeader};
 
 /// Bytes that are read into memory at once. A transaction that is larger is read twice, frame by
@@ -57,9 +58,7 @@ impl Found {
 
 impl WalFile {
     pub(super) fn of(data: &Path) -> Self {
-        let mut path = data.as_os_str().to_owned();
-        path.push("-wal");
-        Self { path: path.into() }
+        Self { path: wal_of(data) }
     }
 
     pub(super) fn path(&self) -> &Path {
