@@ -120,6 +120,8 @@ mod tests {
             ..LeaseStatus::default()
         };
         let watching = tokio::spawn(watch_renewals(seen, Arc::clone(&counts)));
+        // It looks at what there is before anything is renewed.
+        tokio::task::yield_now().await;
         let steps = [at(10, 4), LeaseStatus { connected: true, ..at(10, 4) }, at(20, 4)];
         for step in steps.into_iter().chain([LeaseStatus::default(), at(30, 400)]) {
             lease.send_replace(step);

@@ -17,18 +17,22 @@ pub(crate) struct Steps {
     begun: BTreeMap<OpId, (Step, Monotonic)>,
     /// When a lease was won whose backend does not serve yet.
     won: Option<Monotonic>,
+    /// The lease that is won next is one that was adopted: its backend serves already.
+    adopting: bool,
     phase: Phase,
 }
 
 impl Steps {
     pub(crate) fn new(counts: Arc<Counts>) -> Self {
-        Self { counts, begun: BTreeMap::new(), won: None, phase: Phase::Starting }
+        Self { counts, begun: BTreeMap::new(), won: None, adopting: false, phase: Phase::Starting }
     }
 
     /// Before the machine sees it.
     pub(crate) fn event(&mut self, event: &Event, now: Monotonic) {
         match event {
-            Event::LeaseWon { .. } => self.won = Some(now),
+            Event::LeaseWon { .. } => {
+                self.won = (!std::mem::take(&mut self.adopting)).then_some(now);
+            }
             Event::LeaseLost(_) => self.won = None,
             Event::Done { op, outcome } => {
                 if let Some((step, begun)) = self.begun.remove(op) {
@@ -63,8 +67,7 @@ impl Steps {
                     self.begun.insert(*op, (step(operation), now));
                 }
             }
-            // What follows is no promotion: the backend runs already.
-            Action::AdoptLease { .. } => self.phase = Phase::Primary,
+            Action::AdoptLease { .. } => self.adopting = true,
             Action::Campaign(_)
             | Action::Release { .. }
             | Action::ArmGuard { .. }
@@ -86,6 +89,7 @@ impl Steps {
         {
             self.counts.promoted(now.since(won));
         }
+        self.adopting &= phase != Phase::Passive;
         self.phase = phase;
     }
 }
