@@ -186,7 +186,7 @@ mod tests {
         let one = "0000000000000001";
         let files = [
             file(&format!("ltx/0/{one}-{one}.ltx"), 10, 1),
-            file(&format!("ltx/0/0000000000000002-0000000000000003.ltx"), 20, 2),
+            file("ltx/0/0000000000000002-0000000000000003.ltx", 20, 2),
             file(&format!("ltx/9/{one}-{one}.ltx"), 1000, 5_000),
             file(&format!("ltx/9/{one}-0000000000000002.ltx"), 1000, 7_000),
         ];

@@ -119,16 +119,16 @@ mod tests {
             last_renewal_latency: Some(Duration::from_millis(took)),
             ..LeaseStatus::default()
         };
-        let watching = tokio::spawn(watch_renewals(seen, Arc::clone(&counts)));
-        // It looks at what there is before anything is renewed.
-        tokio::task::yield_now().await;
         let steps = [at(10, 4), LeaseStatus { connected: true, ..at(10, 4) }, at(20, 4)];
-        for step in steps.into_iter().chain([LeaseStatus::default(), at(30, 400)]) {
-            lease.send_replace(step);
-            tokio::task::yield_now().await;
-        }
-        drop(lease);
-        watching.await.unwrap();
+        let renewing = async move {
+            for step in steps.into_iter().chain([LeaseStatus::default(), at(30, 400)]) {
+                lease.send_replace(step);
+                tokio::task::yield_now().await;
+            }
+            drop(lease);
+        };
+        // It looks at what there is before anything is renewed.
+        tokio::join!(biased; watch_renewals(seen, Arc::clone(&counts)), renewing);
         assert_eq!(values(&counts, "ccm_lease_renew_seconds_count", ""), ["3"]);
         assert_eq!(values(&counts, "ccm_lease_renew_seconds_bucket", "le=\"0.005\""), ["2"]);
     }
