@@ -3,7 +3,7 @@
 //! - [`Counts`] lives as long as the daemon: counters and histograms, fed by what happens.
 //! - [`Reading`] is made for one scrape: everything that is looked at when it is asked for. What
 //!   could not be looked at is absent, not zero.
-//! - [`write`] puts both into OpenMetrics text; [`Format`] is what a client accepts.
+//! - [`write()`] puts both into OpenMetrics text; [`Format`] is what a client accepts.
 //!
 //! Names and labels that begin with `convex_cluster_` are a contract with those who have
 //! dashboards; the others begin with `ccm_` and keep to Prometheus' rules for names and units.
