@@ -12,7 +12,7 @@
 //! SQLite, before the connections, and closed after them (fields are dropped in order).
 
 use std::cell::Cell;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,8 @@ impl Drop for Locked<'_> {
 impl Database {
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
         let file = Arc::new(File::open(path).map_err(error::file("open", path))?);
-        let opened = identity(path).map_err(error::file("look at", path))?;
+        let opened = file.metadata().map_err(error::file("look at", path))?;
+        let opened = identity(&opened);
         let connect = || connect(path);
         let mut locker = connect()?;
         locker.busy_handler(Some(again)).map_err(|source| CaptureError::Sqlite {
@@ -100,8 +101,8 @@ impl Database {
         };
         database.converted = database.ensure_wal()?;
         database.hold()?;
-        let wal = &database.wal;
-        database.wal_identity = identity(wal).map_err(error::file("look at", wal))?;
+        let wal = std::fs::metadata(&database.wal);
+        database.wal_identity = identity(&wal.map_err(error::file("look at", &database.wal))?);
         Ok(database)
     }
 
@@ -146,8 +147,8 @@ impl Database {
     /// with those it has open, and so does the application. While they are open SQLite neither
     /// removes nor makes a WAL.
     pub(super) fn still_there(&self) -> Result<(), CaptureError> {
-        let same = identity(&self.path).is_ok_and(|there| there == self.identity)
-            && identity(&self.wal).is_ok_and(|there| there == self.wal_identity);
+        let is = |path, one| std::fs::metadata(path).is_ok_and(|meta| identity(&meta) == one);
+        let same = is(&self.path, self.identity) && is(&self.wal, self.wal_identity);
         if same { Ok(()) } else { Err(CaptureError::Replaced { path: self.path.clone() }) }
     }
 
@@ -305,9 +306,8 @@ pub(super) fn wal_of(data: &Path) -> PathBuf {
     path.into()
 }
 
-fn identity(path: &Path) -> io::Result<Identity> {
-    let meta = std::fs::metadata(path)?;
-    Ok((meta.dev(), meta.ino()))
+fn identity(meta: &Metadata) -> Identity {
+    (meta.dev(), meta.ino())
 }
 
 fn connect(path: &Path) -> Result<Connection, CaptureError> {

@@ -82,3 +82,51 @@ async fn a_reader_that_ends_lets_the_wal_start_over() {
     capture.flush(WITHIN).await.unwrap();
     bench.check().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_in_the_spool_of_a_capture_that_died_is_shipped_by_the_next() {
+    let bench = Bench::new().await;
+    let application = bench.application();
+    let failures = Arc::new(AtomicU32::new(0));
+    let store = Flaky { store: bench.store.clone(), failures: Arc::clone(&failures) };
+    let capture = Capture::start(store, bench.fence, bench.config()).await.unwrap();
+    let mut progress = capture.progress();
+    progress.wait_for(|p| p.txid == Txid::new(1)).await.unwrap();
+    failures.store(u32::MAX - 1, Ordering::SeqCst);
+    let header = || std::fs::read(bench.path("data.db-wal")).unwrap()[..32].to_vec();
+    let before = header();
+    let over = || {
+        write(&application, 10);
+        (header() != before).then_some(())
+    };
+    // Then the WAL does not hold any more what the bucket lacks.
+    wait::until(WITHIN, "the WAL to start over during the outage", over);
+    capture.abandon().await;
+    let mut capture = bench.capture().await;
+    capture.flush(WITHIN).await.unwrap();
+    bench.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_that_dies_with_a_wal_that_was_cut_loses_nothing() {
+    for written_meanwhile in [0, 20] {
+        let bench = Bench::new().await;
+        let application = bench.application();
+        let capture = bench.capture().await;
+        application.execute("INSERT INTO t(v) VALUES (zeroblob(80000000))", []).unwrap();
+        let cut = || {
+            let long = wal_len(&bench) > SMALL;
+            if long {
+                write(&application, 1);
+            }
+            (!long).then_some(())
+        };
+        wait::until(WITHIN, "the WAL to be cut", cut);
+        capture.abandon().await;
+        write(&application, written_meanwhile);
+        let mut capture = bench.capture().await;
+        write(&application, 5);
+        capture.flush(WITHIN).await.unwrap();
+        bench.check().await;
+    }
+}

@@ -124,7 +124,16 @@ fn some_of(
                 from = to;
             }
         }
-        _ => entry.apply(names, files),
+        (
+            _,
+            Entry::Write { .. }
+            | Entry::SetLen { .. }
+            | Entry::Sync { .. }
+            | Entry::Link { .. }
+            | Entry::Rename { .. }
+            | Entry::Unlink { .. }
+            | Entry::SyncDir { .. },
+        ) => entry.apply(names, files),
     }
 }
 
