@@ -165,8 +165,10 @@ async fn delete<S: LtxStore>(
     let settled = seen.settled(&files, (now, now_ms), config.settle);
     let (idle, retention) = (seen.idle(now), &config.retention);
     let expired = expired(&settled, now_ms, idle, retention);
-    let forward = forward(&settled, now_ms, idle, retention, config.schedule.bytes_max);
-    let forward = forward.and_then(|compaction| inputs(&compaction, &settled));
+    let staying: Vec<LtxInfo> =
+        settled.into_iter().filter(|f| !expired.contains(&f.name)).collect();
+    let forward = forward(&staying, now_ms, idle, retention, config.schedule.bytes_max);
+    let forward = forward.and_then(|compaction| inputs(&compaction, &staying));
     let mut deletions =
         stream::iter(expired).map(|name| store.delete(fence, name)).buffered(DELETIONS);
     while let Some(deleted) = deletions.next().await {
