@@ -46,7 +46,7 @@ fn schedule() -> Schedule {
 
 fn retention() -> Retention {
     let (history, level0) = (Duration::from_secs(20), Duration::from_secs(3));
-    Retention { history, step_max: history / 24, level0, level0_files_max: 50 }
+    Retention { level0, level0_files_max: 50, ..Retention::new(history) }
 }
 
 impl World {

@@ -61,10 +61,12 @@ pub struct Retention {
 
 impl Retention {
     /// As Litestream's defaults: 5 minutes of level 0; at most 2000 files of it. A step is a
-    /// 24th of the history at most: an hour of a day.
+    /// 24th of the history at most, an hour of a day, and never less than 5 minutes: of what was
+    /// merged only the boundaries of the slots are left.
     #[must_use]
     pub fn new(history: Duration) -> Self {
-        let (step_max, level0) = (history / 24, Duration::from_secs(300));
+        let level0 = Duration::from_secs(300);
+        let step_max = (history / 24).max(level0);
         Self { history, step_max, level0, level0_files_max: 2000 }
     }
 }
