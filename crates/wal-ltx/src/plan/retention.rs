@@ -61,15 +61,18 @@ pub struct Retention {
 
 impl Retention {
     /// As Litestream's defaults: 5 minutes of level 0; at most 2000 files of it. A step is a
-    /// 24th of the history at most, an hour of a day, and never less than 5 minutes: of what was
-    /// merged only the boundaries of the slots are left.
+    /// 24th of the history, and never less than an hour: of what was merged only the boundaries of
+    /// the slots of the highest level may be left.
     #[must_use]
     pub fn new(history: Duration) -> Self {
         let level0 = Duration::from_secs(300);
-        let step_max = (history / 24).max(level0);
+        let step_max = (history / 24).max(HIGHEST_SLOT);
         Self { history, step_max, level0, level0_files_max: 2000 }
     }
 }
+
+/// The longest slot of the default schedule.
+const HIGHEST_SLOT: Duration = Duration::from_secs(3600);
 
 /// The part of a snapshot's size that files above level 0 may have that others contain.
 const CONTAINED_PART: u64 = 8;

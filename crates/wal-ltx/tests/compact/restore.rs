@@ -50,36 +50,36 @@ async fn a_snapshot_and_the_levels_after_it_are_the_whole_database() {
     let bench = Bench::new().await;
     let mut source = Source::new(4096, 8);
     let slightly = Passive::new();
-    for n in 1..=150 {
+    for n in 1..=220 {
         put(&bench.store, bench.fence, &source, n).await.unwrap();
         if n % 40 == 0 {
             let body = Body::Bytes(source.ltx(1, n).into());
             let name = name(9, 1, n);
             bench.store.put(bench.fence, name, timestamp(n), body).await.unwrap();
         }
-        if n == 140 {
+        if n == 210 {
             check(&bench.store, &slightly, &source).await;
         }
         if n % 10 == 3 {
             bench.pass(Duration::from_secs(60), n).await;
         }
-        if n < 150 {
+        if n < 220 {
             source.commit_random();
         }
     }
     // One pass brings the beginning of the history forward, the next one lets the rest go.
-    bench.pass(Duration::from_secs(60), 150).await;
-    bench.pass(Duration::from_secs(60), 150).await;
+    bench.pass(Duration::from_secs(60), 220).await;
+    bench.pass(Duration::from_secs(60), 220).await;
     let names = bench.names().await;
     let snapshots: Vec<_> = names.iter().filter(|n| n.level == Level::SNAPSHOT).collect();
     let [begin, newest] = snapshots[..] else { panic!("two snapshots stay: {names:?}") };
-    assert_eq!(*newest, name(9, 1, 120));
-    assert!(begin.max > Txid::new(75) && begin.max <= Txid::new(90), "{names:?}");
+    assert_eq!(*newest, name(9, 1, 200));
+    assert!(begin.max > Txid::new(80) && begin.max <= Txid::new(160), "{names:?}");
     assert!(names.iter().all(|n| n.max > begin.max || n == begin), "{names:?}");
 
     assert!(bench.litestream(&[]).await == source.latest());
     check(&bench.store, &Passive::new(), &source).await;
-    let plan = restore_plan(&bench.store.list().await.unwrap(), Txid::new(140), None).unwrap();
+    let plan = restore_plan(&bench.store.list().await.unwrap(), Txid::new(210), None).unwrap();
     assert!(plan.iter().all(|n| n.level != Level::SNAPSHOT), "no rebuild: {plan:?}");
     check(&bench.store, &slightly, &source).await;
     // The file that ends with transaction 89, and the snapshot of 80 before it.
