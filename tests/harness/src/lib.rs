@@ -38,5 +38,5 @@ pub use node::{Node, Operator, Ran};
 pub use one_backend::OneBackend;
 pub use one_holder::OneHolder;
 pub use rows::{Lost, Rows};
-pub use tools::{bound, litestream, nats_server, spawn_bound};
+pub use tools::{affected_sqlite, bound, litestream, nats_server, spawn_bound};
 pub use writer::{Ack, Writer};
