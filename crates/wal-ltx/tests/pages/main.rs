@@ -5,5 +5,6 @@
 mod bench;
 mod large;
 mod lock_page;
+mod readers;
 mod replaced;
 mod sizes;

@@ -166,6 +166,8 @@ fn reads(at: &mut Connected, dice: &mut Dice) {
         std::thread::park_timeout(Duration::from_millis(dice.among(hold)));
     }
     at.run("SELECT sum(v) FROM account");
+    // Without a reader now and then no WAL can start over.
+    std::thread::park_timeout(Duration::from_millis(dice.among(0..100)));
 }
 
 fn writes(at: &mut Connected, dice: &mut Dice) {

@@ -14,7 +14,7 @@ use ccm_wal_ltx::store::{Fence, LtxStore};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::application::{Application, create};
+use crate::application::{Application, create, path};
 use crate::dice::Dice;
 use crate::expected::{assert_same, checkpointed, is_some_state};
 
@@ -157,8 +157,14 @@ impl<S: LtxStore + Clone> World<S> {
             let mut progress = capture.progress();
             let from = progress.borrow().txid.get();
             let far = |p: &CaptureProgress| p.txid.get() >= from + further || p.ended.is_some();
-            let reached = timeout(WITHIN, progress.wait_for(far)).await.unwrap().unwrap();
-            assert_eq!(reached.ended, None);
+            let reached = timeout(WITHIN, progress.wait_for(far)).await.is_ok();
+            let (now, data) = (progress.borrow().clone(), self.path("data.db"));
+            let wal = std::fs::metadata(path(&data, "-wal")).map_or(0, |wal| wal.len());
+            let done = Application::done(&data);
+            assert!(
+                reached && now.ended.is_none(),
+                "wanted {further} after {from}: {now:?}; {done} statements, a WAL of {wal} bytes"
+            );
         }
     }
 
