@@ -152,7 +152,7 @@ impl<S: LtxStore + Clone> World<S> {
         if let Some(application) = &self.application {
             application.goes_on(statements).await;
         }
-        let further = self.dice.among(1..20);
+        let further = self.dice.among(1..10);
         if let (Some(capture), Some(_)) = (&self.capture, &self.application) {
             let mut progress = capture.progress();
             let from = progress.borrow().txid.get();
