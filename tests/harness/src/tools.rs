@@ -31,6 +31,13 @@ pub fn litestream() -> PathBuf {
     find("CCM_LITESTREAM", "litestream")
 }
 
+/// Litestream's SQLite extension, without the `.so`: `$CCM_LITESTREAM_VFS`, else what `cargo xtask
+/// setup` installed, else PATH.
+#[must_use]
+pub fn litestream_vfs() -> PathBuf {
+    find("CCM_LITESTREAM_VFS", "litestream-vfs.so").with_extension("")
+}
+
 /// A folder for `PYTHONPATH`: the `apsw` in it embeds SQLite 3.46.0, which has the WAL-reset bug.
 /// `$CCM_APSW`, else what `cargo xtask setup` installed.
 #[must_use]
