@@ -13,14 +13,15 @@
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use ccm_types::{Epoch, Position, Txid};
 
 use crate::codec::{LtxDecoder, LtxError, LtxHeader};
-use crate::local::{Intent, Local, LocalError, PositionRecord, Replica, sync_dir, write_record};
+use crate::local::{
+    Intent, Local, LocalError, PositionRecord, Replica, Writable, sync_dir, write_record,
+};
 use crate::store::{LtxInfo, LtxName};
 
 /// Permissions of a new replica: it gets those of the data file when it is served.
@@ -140,17 +141,16 @@ impl Fetched {
     }
 
     /// Writes the pages to `file` and gives it its size; proves the content on the way.
-    fn write_to(&self, file: &File, path: &Path) -> Result<LtxHeader, ApplyError> {
-        let failed = |e| ApplyError::Local(LocalError::io("write", path)(e));
+    fn write_to(&self, file: &Writable) -> Result<LtxHeader, ApplyError> {
         let mut decoder = self.decode()?;
         let header = *decoder.header();
         let page_size = u64::from(header.page_size);
         let mut page = Vec::new();
         while let Some(pgno) = decoder.next_page(&mut page).map_err(|e| self.damaged(e))? {
-            file.write_all_at(&page, (u64::from(pgno) - 1) * page_size).map_err(failed)?;
+            file.write_at(&page, (u64::from(pgno) - 1) * page_size)?;
         }
         decoder.finish().map_err(|e| self.damaged(e))?;
-        file.set_len(u64::from(header.commit) * page_size).map_err(failed)?;
+        file.set_len(u64::from(header.commit) * page_size)?;
         Ok(header)
     }
 
@@ -205,12 +205,11 @@ pub fn apply(local: &Local, batch: &[Fetched]) -> Result<Position, ApplyError> {
         return Ok(after.position());
     }
     announce(local, from, after.txid.max(torn_to), batch)?;
-    let path = &local.paths().replica;
-    let file = File::options().write(true).open(path).map_err(LocalError::io("open", path))?;
+    let file = Writable::open(&local.paths().replica)?;
     for fetched in batch {
-        fetched.write_to(&file, path)?;
+        fetched.write_to(&file)?;
     }
-    file.sync_all().map_err(LocalError::io("sync", path))?;
+    file.sync()?;
     write_record(&local.record("position.json"), &after)?;
     Ok(after.position())
 }
@@ -240,14 +239,14 @@ pub fn rebuild(local: &Local, base: &Fetched) -> Result<Position, ApplyError> {
     if base.info.name.min != Txid::new(1) {
         return Err(base.unfit(String::from("it does not contain the whole database")));
     }
-    let path = local.record("rebuild");
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true).mode(REPLICA_MODE);
-    let file = options.open(&path).map_err(LocalError::io("create", &path))?;
-    let header = base.write_to(&file, &path)?;
-    file.sync_all().map_err(LocalError::io("sync", &path))?;
+    let file = Writable::create(&local.record("rebuild"), REPLICA_MODE)?;
+    let header = base.write_to(&file)?;
+    file.sync()?;
     sync_dir(local.state_dir())?;
     let record = base.record(&header, Epoch::NONE);
     local.install_rebuild(&record)?;
     Ok(record.position())
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,7 +80,9 @@ pub use place::Placed;
 pub use records::Stamp;
 pub use retire::Diverged;
 
-pub(crate) use disk::{sync_dir, write_record};
+pub(crate) use disk::{Writable, sync_dir, write_record};
+#[cfg(test)]
+pub(crate) use disk::{power_loss, trace};
 pub(crate) use peek::peek;
 pub(crate) use records::{Intent, PositionRecord, Replica};
 

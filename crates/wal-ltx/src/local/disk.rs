@@ -1,14 +1,106 @@
 //! The few file operations that everything here is made of, durable where they say so.
+//!
+//! What changes the disk asks [`permit`] first, which tests answer: they write down what was done,
+//! make it fail, and build what a power loss may leave of it.
+
+#[cfg(test)]
+pub(crate) mod power_loss;
+#[cfg(test)]
+pub(crate) mod trace;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::LocalError;
+
+/// Permissions of a record, less what the umask takes.
+const RECORD_MODE: u32 = 0o666;
+
+/// A change of the disk.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(test), expect(dead_code, reason = "only tests read what is in it"))]
+pub(crate) enum Op<'a> {
+    /// An empty file under this name.
+    Create { path: &'a Path },
+    /// Bytes in a file.
+    Write { path: &'a Path, at: u64, bytes: &'a [u8] },
+    /// The length of a file.
+    SetLen { path: &'a Path, len: u64 },
+    /// The content of a file becomes durable.
+    Sync { path: &'a Path },
+    /// A name for another one.
+    Rename { from: &'a Path, to: &'a Path },
+    /// A name less.
+    Remove { path: &'a Path },
+    /// The names in a directory become durable.
+    SyncDir { dir: &'a Path },
+}
+
+/// Whether the system is asked to do it: always, but in tests.
+#[cfg(not(test))]
+#[expect(clippy::unnecessary_wraps, reason = "fails in tests")]
+fn permit(_op: Op<'_>) -> std::io::Result<bool> {
+    Ok(true)
+}
+
+#[cfg(test)]
+use trace::permit;
+
+/// A file that is written to in place.
+#[derive(Debug)]
+pub(crate) struct Writable {
+    file: File,
+    path: PathBuf,
+}
+
+impl Writable {
+    /// Opens a file that exists.
+    pub(crate) fn open(path: &Path) -> Result<Self, LocalError> {
+        let file = File::options().write(true).open(path).map_err(LocalError::io("open", path))?;
+        Ok(Self { file, path: path.to_path_buf() })
+    }
+
+    /// Makes an empty file with these permissions, or empties one.
+    pub(crate) fn create(path: &Path, mode: u32) -> Result<Self, LocalError> {
+        let create = || {
+            permit(Op::Create { path })?;
+            File::options().write(true).create(true).truncate(true).mode(mode).open(path)
+        };
+        let file = create().map_err(LocalError::io("create", path))?;
+        Ok(Self { file, path: path.to_path_buf() })
+    }
+
+    pub(crate) fn write_at(&self, bytes: &[u8], at: u64) -> Result<(), LocalError> {
+        let path = &self.path;
+        let write = || {
+            permit(Op::Write { path, at, bytes })?;
+            self.file.write_all_at(bytes, at)
+        };
+        write().map_err(LocalError::io("write", path))
+    }
+
+    pub(crate) fn set_len(&self, len: u64) -> Result<(), LocalError> {
+        let path = &self.path;
+        let set_len = || {
+            permit(Op::SetLen { path, len })?;
+            self.file.set_len(len)
+        };
+        set_len().map_err(LocalError::io("write", path))
+    }
+
+    /// Makes the content durable; the name is after [`sync_dir`].
+    pub(crate) fn sync(&self) -> Result<(), LocalError> {
+        let path = &self.path;
+        let sync = || if permit(Op::Sync { path })? { self.file.sync_all() } else { Ok(()) };
+        sync().map_err(LocalError::io("sync", path))
+    }
+}
 
 /// The directory a file is in; the working directory for a bare name.
 pub(crate) fn parent(path: &Path) -> &Path {
@@ -45,7 +137,11 @@ pub(crate) fn len(path: &Path) -> Result<Option<u64>, LocalError> {
 
 /// Removes a file if it exists; durable after [`sync_dir`].
 pub(crate) fn remove(path: &Path) -> Result<(), LocalError> {
-    match fs::remove_file(path) {
+    let remove = || {
+        permit(Op::Remove { path })?;
+        fs::remove_file(path)
+    };
+    match remove() {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(LocalError::io("remove", path)(e)),
         Ok(()) | Err(_) => Ok(()),
     }
@@ -53,12 +149,17 @@ pub(crate) fn remove(path: &Path) -> Result<(), LocalError> {
 
 /// Renames a file, replacing what has the name; durable after [`sync_dir`].
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), LocalError> {
-    fs::rename(from, to).map_err(LocalError::io("rename", from))
+    let rename = || {
+        permit(Op::Rename { from, to })?;
+        fs::rename(from, to)
+    };
+    rename().map_err(LocalError::io("rename", from))
 }
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), LocalError> {
-    File::open(dir).and_then(|d| d.sync_all()).map_err(LocalError::io("sync the directory", dir))
+    let sync = || if permit(Op::SyncDir { dir })? { File::open(dir)?.sync_all() } else { Ok(()) };
+    sync().map_err(LocalError::io("sync the directory", dir))
 }
 
 /// Reads a JSON record; `None` when it does not exist.
@@ -86,12 +187,9 @@ pub(crate) fn write_record<T: Serialize>(path: &Path, record: &T) -> Result<(), 
     let damaged = |source| LocalError::Record { path: path.to_path_buf(), source };
     let bytes = serde_json::to_vec(record).map_err(damaged)?;
     let temporary = with_suffix(path, ".tmp");
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(&bytes)?;
-        file.sync_all()
-    };
-    write().map_err(LocalError::io("write", &temporary))?;
+    let file = Writable::create(&temporary, RECORD_MODE)?;
+    file.write_at(&bytes, 0)?;
+    file.sync()?;
     rename(&temporary, path)?;
     sync_dir(parent(path))
 }

@@ -1,4 +1,5 @@
-//! Every operation that renames, interrupted after each of its steps.
+//! Every operation that renames, interrupted after each of its steps, and by a power loss at
+//! every moment.
 
 use std::path::Path;
 
@@ -7,8 +8,13 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::moves::crash::stop_after;
+use super::power_loss::{Left, Random};
+use super::trace::Mode;
 use super::*;
 use crate::plan::Verdict;
+
+/// States that a power loss at one moment is tried to leave.
+const STATES: u64 = 6;
 
 /// More steps than any list has.
 const STEPS_MAX: usize = 40;
@@ -46,7 +52,7 @@ struct Node {
 
 impl Node {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self { dir: power_loss::directory() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -92,6 +98,49 @@ impl Node {
     }
 }
 
+/// Runs `act` with a power loss at every moment and another one while the files are opened again,
+/// repeats it, and lets `check` look.
+fn at_every_power_loss(
+    prepare: impl Fn(&Node),
+    act: impl Fn(&Local) -> Result<(), LocalError>,
+    check: impl Fn(&Node, &Local),
+) {
+    let node = Node::new();
+    drop(node.open());
+    prepare(&node);
+    let local = node.open();
+    trace::start(node.dir.path(), Mode::WithSqlite);
+    act(&local).unwrap();
+    let traced = trace::stop();
+    drop(local);
+    let mut random = Random::new(traced.moments() as u64);
+    for moment in 0..traced.moments() {
+        for n in 0..STATES {
+            let left = match n {
+                0 => Left::All,
+                1 => Left::None,
+                n => Left::Some(Random::new(moment as u64 * STATES + n)),
+            };
+            println!("moment {moment}: {left:?}");
+            traced.lose_power(moment, left);
+            node.check_interrupted();
+            trace::start(node.dir.path(), Mode::Own);
+            drop(node.open());
+            let opened = trace::stop();
+            let again = usize::try_from(random.below(opened.moments() as u64)).unwrap();
+            println!("then moment {again}: {random:?}");
+            opened.lose_power(again, Left::Some(random.clone()));
+            node.check_interrupted();
+            trace::start(node.dir.path(), Mode::Quiet);
+            let local = node.open();
+            // It has nothing left to do when it was complete.
+            act(&local).ok();
+            check(&node, &local);
+            trace::stop();
+        }
+    }
+}
+
 /// Runs `act` interrupted after every number of steps, reopens, and lets `check` look; returns
 /// how many steps there were.
 fn at_every_step(
@@ -99,6 +148,7 @@ fn at_every_step(
     act: impl Fn(&Local) -> Result<(), LocalError>,
     check: impl Fn(&Node, &Local),
 ) -> usize {
+    at_every_power_loss(&prepare, &act, &check);
     for steps in 0..STEPS_MAX {
         let node = Node::new();
         drop(node.open());
