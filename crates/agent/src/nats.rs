@@ -10,9 +10,9 @@ use crate::NatsSettings;
 /// One server may take so long to answer.
 const ONE_SERVER_WITHIN: Duration = Duration::from_secs(2);
 
-/// The longest pause between two tries to reconnect: short against the lease, so that a server
-/// that is back is found at once.
-const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// The longest pause between two tries to reconnect: a server that is back is found within this,
+/// and commits are shipped again within half a second.
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// How soon a connection that has gone silent is noticed.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -146,5 +146,17 @@ async fn log(event: Event) {
         Event::LameDuckMode | Event::Draining | Event::Closed | Event::SlowConsumer(_) => {
             tracing::debug!(%event, "NATS client");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_back_is_looked_for_at_once_and_then_often() {
+        let pauses: Vec<u128> = (0..6).map(|n| reconnect_pause(n).as_millis()).collect();
+        assert_eq!(pauses, [0, 0, 40, 80, 100, 100]);
+        assert_eq!(reconnect_pause(usize::MAX), RECONNECT_PAUSE_MAX);
     }
 }

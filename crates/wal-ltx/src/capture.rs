@@ -14,8 +14,16 @@
 //! SQLite's own count of frames proves at every seal, once a second when nothing happens, and at
 //! the end that what was captured is what was committed.
 //!
+//! A commit that comes alone is shipped at once; of a stream of them a file is made every few
+//! milliseconds, and its writer is not looked at meanwhile.
+//!
 //! Bounds: a file takes 64 MiB of the WAL or one larger transaction; above 4 MiB it is made in
-//! the spool. During an outage one group of commits waits in the spool and the WAL grows.
+//! the spool. During an outage up to 1024 files and 1 GiB wait in the spool, then the WAL grows.
+//! Before the write lock is taken what there is to read and to copy is read and copied down to
+//! 1 MiB and 2000 frames, as far as the writers let it. A WAL of more than 64 MiB is cut when
+//! all of it is in the database file.
+//!
+//! While it runs, a WAL is never reset while somebody copies from it: see `sqlite`.
 //!
 //! Nothing is written to the application's database.
 

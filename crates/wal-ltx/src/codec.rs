@@ -2,6 +2,11 @@
 //!
 //! A file is a 100-byte header, pages as LZ4 blocks in ascending order, six zero bytes, an index
 //! of the pages, and a trailer with the CRC-64 of everything. All integers are big-endian.
+//!
+//! Source: the format's description, sections "Header", "Page block" and "Trailer" of
+//! <https://github.com/superfly/ltx#file-format>, and what Litestream 0.5 writes. Where the two
+//! differ Litestream counts: pages are length-prefixed LZ4 blocks (page flag 1), the index lies
+//! between pages and trailer, and no checksum of the database is carried (header flag 2).
 
 mod checksum;
 mod decoder;
@@ -105,6 +110,8 @@ impl LtxError {
 }
 
 /// The number of the page that carries SQLite's locks; it holds no data and is never encoded.
+///
+/// `page_size` in bytes. Source: SQLite's file format, section 1.4, "The Lock-Byte Page".
 ///
 /// # Panics
 /// Never: a page size of 0 counts as 1.

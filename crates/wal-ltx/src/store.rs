@@ -1,5 +1,10 @@
 //! The port between replication and the object store, and the store's words.
+//!
+//! [`LtxStore`] is the port. [`NatsStore`] is the store in production: the server keeps the fence.
+//! [`DirStore`] is a folder, [`MemStore`] for tests. All of them pass one suite
+//! (`tests/store/suite.rs`), and so must another one.
 
+mod dir;
 mod mem;
 mod name;
 mod nats;
@@ -11,6 +16,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use ccm_types::{Epoch, NodeId, Txid};
 
+pub use dir::DirStore;
 pub use mem::MemStore;
 pub use name::{Level, LtxName, NameError};
 pub(crate) use nats::digest_text;
@@ -89,17 +95,17 @@ pub enum StoreError {
         name: LtxName,
     },
     /// The request was sent and no answer came: it may or may not have happened.
-    #[error("no answer from NATS while {what}: the outcome is unknown")]
+    #[error("no answer while {what}: the outcome is unknown")]
     Ambiguous {
         /// What was being done.
         what: String,
     },
-    /// NATS cannot be reached or cannot serve at present; nothing happened.
-    #[error("NATS cannot serve {what} at present")]
+    /// The store cannot be reached or cannot serve at present; nothing happened.
+    #[error("the object store cannot serve {what} at present")]
     Unavailable {
         /// What was being done.
         what: String,
-        /// The client library's error.
+        /// The error of the client library, or of the file system.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -141,7 +147,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Worth trying again without a change: NATS may answer next time.
+    /// Worth trying again without a change: the store may answer next time.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Ambiguous { .. })

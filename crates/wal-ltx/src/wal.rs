@@ -1,8 +1,10 @@
 //! SQLite's write-ahead log: which bytes are committed transactions.
 //!
-//! Pure functions over byte ranges; SQLite's file format document (section 4, "The Write-Ahead
-//! Log") is the rule book. A frame counts only if its salts are the header's and its checksum
-//! continues the chain that begins in the header.
+//! Pure functions over byte ranges. Source: SQLite's file format
+//! (<https://sqlite.org/fileformat2.html>), section 4.1 "WAL File Format" for the fields, 4.2
+//! "Checksum Algorithm", and 4.5 "Reader Algorithm" for what counts as committed. A frame counts
+//! only if its salts are the header's and its checksum continues the chain that begins in the
+//! header.
 
 mod checksum;
 mod cursor;

@@ -1,7 +1,7 @@
 //! What tests and the demo share: real servers as children that die with the test, whole clusters
 //! of real ccm daemons, waiting with a deadline, and the checks of what such a cluster promises.
 //!
-//! - [`NatsServer`] is one real nats-server.
+//! - [`NatsServer`] is one real nats-server, [`NatsCluster`] are three that are one.
 //! - [`Cluster`] is a server, nodes with folders of their own, and everything one does to them.
 //! - [`Writer`] writes to whoever serves and remembers what was acknowledged; [`Rows`] compares
 //!   that with a database.
@@ -18,6 +18,7 @@ mod http;
 mod lan;
 mod lease_watch;
 mod nats;
+mod nats_cluster;
 mod nats_wire;
 mod node;
 mod one_backend;
@@ -28,15 +29,16 @@ mod tools;
 pub mod wait;
 mod writer;
 
-pub use binaries::{bin_dir, build};
+pub use binaries::{bin_dir, build, cargo};
 pub use cluster::{Cluster, ClusterOptions, PATIENCE, VIP, ccm};
 pub use http::Http;
 pub use lan::{Host, INTERFACE, Lan, SWITCH, in_lan};
 pub use lease_watch::{LeaseWatch, LeaseWrite};
 pub use nats::NatsServer;
+pub use nats_cluster::NatsCluster;
 pub use node::{Node, Operator, Ran};
 pub use one_backend::OneBackend;
 pub use one_holder::OneHolder;
 pub use rows::{Lost, Rows};
-pub use tools::{bound, litestream, nats_server, spawn_bound};
+pub use tools::{affected_sqlite, bound, litestream, litestream_vfs, nats_server, spawn_bound};
 pub use writer::{Ack, Writer};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{nats_server, spawn_bound, wait};
+use crate::{nats_server, nats_wire, spawn_bound, wait};
 
 /// How long a server may take to listen.
 const START_WITHIN: Duration = Duration::from_secs(20);
@@ -20,6 +20,10 @@ pub struct NatsServer {
     listen: &'static str,
     extra: Vec<String>,
 }
+
+/// A server that has ended before it listened, its port taken by somebody else for example.
+#[derive(Debug)]
+pub(crate) struct Ended;
 
 impl NatsServer {
     /// Starts a server on a free port and waits until it listens.
@@ -41,6 +45,12 @@ impl NatsServer {
         let mut server = Self { child: None, port: 0, dir, listen, extra };
         server.launch(-1);
         server
+    }
+
+    /// A server that has not been started; [`NatsServer::spawn`] and [`NatsServer::listening`].
+    pub(crate) fn prepared(extra: Vec<String>) -> Self {
+        let dir = tempfile::Builder::new().prefix("ccm-nats-").tempdir().unwrap();
+        Self { child: None, port: 0, dir, listen: "127.0.0.1", extra }
     }
 
     /// The client URL, `nats://127.0.0.1:<port>`.
@@ -69,6 +79,11 @@ impl NatsServer {
         }
     }
 
+    /// Whether it runs, as far as the harness has killed and started it.
+    pub(crate) fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Stops the server if it runs and starts it again on the same port with the same store.
     pub fn restart(&mut self) {
         self.kill();
@@ -94,11 +109,17 @@ impl NatsServer {
     /// Asks the server's JSON API, for example on `$JS.API.STREAM.INFO.<stream>`.
     #[must_use]
     pub fn request(&self, subject: &str, body: &serde_json::Value) -> serde_json::Value {
-        crate::nats_wire::request(self.port, subject, body).unwrap()
+        nats_wire::request(self.port, subject, body, nats_wire::ANSWER_WITHIN).unwrap()
     }
 
     fn launch(&mut self, port: i32) {
-        let ports = self.dir.path().join("ports");
+        self.spawn(port);
+        self.listening().unwrap_or_else(|Ended| panic!("nats-server ended: see its log"));
+    }
+
+    /// Starts the process; the port is -1 for a free one.
+    pub(crate) fn spawn(&mut self, port: i32) {
+        let ports = self.ports();
         if ports.exists() {
             std::fs::remove_dir_all(&ports).unwrap();
         }
@@ -107,17 +128,31 @@ impl NatsServer {
         command.args(["-a", self.listen, "-p", &port.to_string(), "-js", "-sd"]);
         command.arg(self.dir.path().join("store"));
         command.arg("--ports_file_dir").arg(&ports).arg("-l").arg(self.log()).args(&self.extra);
-        let child = spawn_bound(&command);
+        self.child = Some(spawn_bound(&command));
+    }
+
+    /// Waits until the server listens.
+    pub(crate) fn listening(&mut self) -> Result<(), Ended> {
+        let ports = self.ports();
+        let child = self.child.as_mut().unwrap();
         let file = ports.join(format!("nats-server_{}.ports", child.id()));
-        self.child = Some(child);
-        self.port = wait::until(START_WITHIN, "nats-server to write its ports file", || {
+        let port = wait::until(START_WITHIN, "nats-server to write its ports file", || {
+            if child.try_wait().unwrap().is_some() {
+                return Some(Err(Ended));
+            }
             let text = std::fs::read_to_string(&file).ok()?;
             let (_, rest) = text.split_once("nats://")?;
-            rest.split('"').next()?.rsplit_once(':')?.1.parse().ok()
-        });
+            rest.split('"').next()?.rsplit_once(':')?.1.parse().ok().map(Ok)
+        })?;
+        self.port = port;
         wait::until(START_WITHIN, "nats-server to listen", || {
-            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
         });
+        Ok(())
+    }
+
+    fn ports(&self) -> PathBuf {
+        self.dir.path().join("ports")
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// How long one read may block.
 const READ_WITHIN: Duration = Duration::from_millis(100);
 /// How long a server may take to answer a request.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// One plain connection.
 #[derive(Debug)]
@@ -57,13 +57,18 @@ impl NatsWire {
 }
 
 /// Asks the server at `port` something over its JSON API.
-pub(crate) fn request(port: u16, subject: &str, body: &Value) -> std::io::Result<Value> {
+pub(crate) fn request(
+    port: u16,
+    subject: &str,
+    body: &Value,
+    within: Duration,
+) -> std::io::Result<Value> {
     let mut nats = NatsWire::connect(port)?;
     let inbox = format!("_INBOX.harness.{}", std::process::id());
     nats.subscribe(&inbox)?;
     let body = body.to_string();
     write!(nats.sender, "PUB {subject} {inbox} {}\r\n{body}\r\n", body.len())?;
-    let deadline = Instant::now() + ANSWER_WITHIN;
+    let deadline = Instant::now() + within;
     while Instant::now() < deadline {
         if let Some(payload) = nats.next()? {
             return serde_json::from_slice(&payload).map_err(Error::other);

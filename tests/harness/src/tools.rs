@@ -31,6 +31,26 @@ pub fn litestream() -> PathBuf {
     find("CCM_LITESTREAM", "litestream")
 }
 
+/// Litestream's SQLite extension, without the `.so`: `$CCM_LITESTREAM_VFS`, else what `cargo xtask
+/// setup` installed, else PATH.
+#[must_use]
+pub fn litestream_vfs() -> PathBuf {
+    find("CCM_LITESTREAM_VFS", "litestream-vfs.so").with_extension("")
+}
+
+/// A folder for `PYTHONPATH`: the `apsw` in it embeds SQLite 3.46.0, which has the WAL-reset bug.
+/// `$CCM_APSW`, else what `cargo xtask setup` installed.
+#[must_use]
+pub fn affected_sqlite() -> PathBuf {
+    if let Some(path) = std::env::var_os("CCM_APSW") {
+        return PathBuf::from(path);
+    }
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let ours = ours.join(".tools/apsw");
+    assert!(ours.exists(), "no apsw: run `cargo xtask setup`, or set CCM_APSW");
+    ours
+}
+
 /// `command` as a child that the kernel kills when the calling thread ends.
 ///
 /// Goes through setpriv(1), which sets the parent-death signal and then becomes the program, so

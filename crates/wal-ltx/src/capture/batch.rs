@@ -15,7 +15,7 @@ use crate::store::Body;
 use crate::wal::WalCursor;
 
 /// Bytes of pages above which a file is made on disk.
-const MEMORY_MAX: usize = 4 << 20;
+pub(super) const MEMORY_MAX: usize = 4 << 20;
 
 /// A file in the spool; removed when it is not needed any more.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub(super) struct Next<'a> {
     pub(super) database: &'a File,
     /// Where it is made when it is large.
     pub(super) spool: PathBuf,
+    /// Bytes of pages above which it is large.
+    pub(super) memory_max: usize,
 }
 
 /// The transactions found after the cursor as one file; `None` when there are none.
@@ -83,8 +85,8 @@ pub(super) fn batch(
         wal_salt1: cursor.salt1,
         wal_salt2: cursor.salt2,
     };
-    let (body, file, bytes) = if pages.len().saturating_mul(cursor.page_size as usize) <= MEMORY_MAX
-    {
+    let small = pages.len().saturating_mul(cursor.page_size as usize) <= next.memory_max;
+    let (body, file, bytes) = if small {
         let content = encode(Vec::new(), header, &pages, found, next)?;
         let bytes = content.len() as u64;
         (Body::Bytes(content.into()), None, bytes)

@@ -16,7 +16,7 @@ use ccm_types::{Monotonic, Txid};
 
 pub(super) use seal::Seal;
 
-use super::batch::{Batch, Next, batch};
+use super::batch::{Batch, MEMORY_MAX, Next, batch};
 use super::begin::Begin;
 use super::error::CaptureError;
 use super::sqlite::Database;
@@ -60,6 +60,8 @@ pub(super) struct Chain {
     /// Frames that are committed in the WAL, when it was last looked at.
     committed: u64,
     spool: PathBuf,
+    /// Bytes of pages above which a file is made in the spool.
+    pub(super) memory_max: usize,
 }
 
 impl Chain {
@@ -79,6 +81,7 @@ impl Chain {
             timestamp_ms,
             committed: 0,
             spool,
+            memory_max: MEMORY_MAX,
         })
     }
 
@@ -97,8 +100,21 @@ impl Chain {
         self.sealed
     }
 
+    /// Copies what is committed into the database file before a seal does the rest.
+    pub(super) fn copy_ahead(&self) -> Result<(), CaptureError> {
+        self.database.copy_ahead()
+    }
+
+    /// Cuts a WAL of more than `above` bytes to nothing, if nobody has committed since the seal.
+    pub(super) fn cut(&self, above: u64) -> Result<(), CaptureError> {
+        if self.sealed && self.wal.len() > above { self.database.cut() } else { Ok(()) }
+    }
+
     /// Finds the place in the WAL where the chain of the bucket ends; `false` when it does not.
     pub(super) fn resume(&mut self, begin: &Begin) -> Result<bool, CaptureError> {
+        if self.database.is_converted() {
+            return Ok(false);
+        }
         let start = self.wal.header()?.map(|h| WalStart { salt1: h.salt1, salt2: h.salt2 });
         match resume(start, self.wal.len(), begin.last.as_ref(), begin.at_base) {
             Resume::AtBase => {
@@ -191,6 +207,7 @@ impl Chain {
             pages_before: self.pages,
             database: self.database.file(),
             spool: self.spooled("commits"),
+            memory_max: self.memory_max,
         };
         let Some((batch, pages)) = batch(&found, &cursor, &next)? else {
             // Something else is there than what SQLite counts.

@@ -15,8 +15,9 @@ use crate::store::{Body, Fence, Level, LtxName, LtxStore, StoreError};
 /// The first pause after a failure; it doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
-/// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The longest pause: how long a bucket may be back before it is noticed. A try without a
+/// connection costs nothing.
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// One file on its way.
 #[derive(Debug)]

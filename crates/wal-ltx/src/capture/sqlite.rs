@@ -1,9 +1,17 @@
-//! The connections: a reader that keeps the WAL from starting over, a locker, a checkpointer.
+//! The connections: readers that keep the WAL from starting over, a locker, a checkpointer.
+//!
+//! A reader holds a read transaction at every moment. Either it needs frames of the WAL: then
+//! nobody can reset the WAL. Or everything was in the database file when it began: then nobody
+//! can copy newer frames into that file. So nobody ever does the one while somebody does the
+//! other, which is what the WAL-reset bug of SQLite 3.7.0 to 3.51.2 needs (sqlite.org/wal.html),
+//! whatever version the application embeds. A reader that begins while no other one holds does
+//! so under the write lock, when nobody can reset either.
 //!
 //! POSIX locks belong to the process and a file: closing any descriptor of the database drops
 //! every lock that SQLite has on it in this process. So the database is opened once beside
 //! SQLite, before the connections, and closed after them (fields are dropped in order).
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,11 +36,15 @@ const LOCK_TRIES: i32 = 50;
 /// The database, open.
 #[derive(Debug)]
 pub(super) struct Database {
-    reader: Connection,
+    readers: [Connection; 2],
+    /// Which of them holds.
+    holding: Cell<usize>,
     locker: Connection,
     checkpointer: Connection,
     file: Arc<File>,
     path: PathBuf,
+    /// It was in another journal mode: the WAL proves nothing about what was written in that.
+    converted: bool,
 }
 
 /// The WAL as SQLite knows it.
@@ -66,23 +78,50 @@ impl Database {
             path: path.into(),
             source,
         })?;
-        let database = Self {
-            reader: connect()?,
+        let mut database = Self {
+            readers: [connect()?, connect()?],
+            holding: Cell::new(0),
             locker,
             checkpointer: connect()?,
             file,
             path: path.to_path_buf(),
+            converted: false,
         };
-        let mode: String = database
-            .reader
-            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-            .map_err(|source| database.failed("read the journal mode of", source))?;
-        if mode != "wal" {
-            let source = io::Error::other(format!("its journal mode is {mode}, not wal"));
-            return Err(error::file("capture", path)(source));
-        }
+        database.converted = database.ensure_wal()?;
         database.hold()?;
         Ok(database)
+    }
+
+    /// Whether it was in another journal mode when it was opened.
+    pub(super) fn is_converted(&self) -> bool {
+        self.converted
+    }
+
+    /// An application may have left another journal mode; none can set it while this is open.
+    /// `true` when it was another one.
+    fn ensure_wal(&self) -> Result<bool, CaptureError> {
+        let ask = |pragma| self.reader().query_row(pragma, [], |row| row.get::<_, String>(0));
+        let mode = ask("PRAGMA journal_mode");
+        let mode = mode.map_err(|e| self.failed("read the journal mode of", e))?;
+        if mode == "wal" {
+            return Ok(false);
+        }
+        let set = ask("PRAGMA journal_mode = wal");
+        let set = set.map_err(|e| self.failed("set the journal mode of", e))?;
+        if set == "wal" {
+            tracing::info!(path = %self.path.display(), was = mode, "set its journal mode to wal");
+            return Ok(true);
+        }
+        let source = io::Error::other(format!("its journal mode is {set} and could not be wal"));
+        Err(error::file("capture", &self.path)(source))
+    }
+
+    fn reader(&self) -> &Connection {
+        &self.readers[self.holding.get() % 2]
+    }
+
+    fn other_reader(&self) -> &Connection {
+        &self.readers[(self.holding.get() + 1) % 2]
     }
 
     /// The database file beside SQLite. Must not outlive the connections.
@@ -92,13 +131,62 @@ impl Database {
 
     /// Holds the present state, so that the WAL cannot start over more than once.
     fn hold(&self) -> Result<(), CaptureError> {
+        self.hold_with(self.reader())
+    }
+
+    fn hold_with(&self, reader: &Connection) -> Result<(), CaptureError> {
         let hold = "BEGIN; SELECT count(*) FROM sqlite_schema";
-        self.reader.execute_batch(hold).map_err(|e| self.failed("hold a read transaction on", e))
+        reader.execute_batch(hold).map_err(|e| self.failed("hold a read transaction on", e))
     }
 
     fn let_go(&self) -> Result<(), CaptureError> {
-        let end = self.reader.execute_batch("ROLLBACK");
+        self.let_go_with(self.reader())
+    }
+
+    fn let_go_with(&self, reader: &Connection) -> Result<(), CaptureError> {
+        let end = reader.execute_batch("ROLLBACK");
         end.map_err(|e| self.failed("end the read transaction on", e))
+    }
+
+    /// Copies what is committed into the database file while others go on committing, so that
+    /// little is left to copy when they cannot.
+    ///
+    /// The WAL cannot be reset before, while and after this: the reader that takes over begins
+    /// before the other one ends, and it needs frames of the WAL. That it does is certain when
+    /// fewer frames are copied after its beginning than were committed before it.
+    pub(super) fn copy_ahead(&self) -> Result<(), CaptureError> {
+        let Some(before) = self.frames()? else { return Ok(()) };
+        if before.copied >= before.committed {
+            return Ok(());
+        }
+        self.hold_with(self.other_reader())?;
+        let needs_frames = self.frames()?.is_some_and(|after| after.copied < before.committed);
+        if !needs_frames {
+            return self.let_go_with(self.other_reader());
+        }
+        self.let_go()?;
+        self.holding.set(self.holding.get() + 1);
+        match self.pragma_checkpoint("PASSIVE") {
+            Err(error) if !is_busy(&error) => Err(self.failed("checkpoint", error)),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Cuts the WAL to nothing when all of it is in the database file and nobody has committed
+    /// since a seal; else does nothing. The reader then keeps later commits from being copied,
+    /// so that a WAL with such commits is never cut.
+    pub(super) fn cut(&self) -> Result<(), CaptureError> {
+        let patience = |within| {
+            let set = self.checkpointer.busy_timeout(within);
+            set.map_err(|e| self.failed("set a deadline on", e))
+        };
+        patience(Duration::ZERO)?;
+        let cut = self.pragma_checkpoint("TRUNCATE");
+        patience(BUSY_WITHIN)?;
+        match cut {
+            Err(error) if !is_busy(&error) => Err(self.failed("cut the WAL of", error)),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Keeps everybody from committing; `None` when somebody is for too long.
@@ -147,7 +235,7 @@ impl Database {
 
     /// Page size and number of pages of the state that is held.
     pub(super) fn shape(&self) -> Result<(u32, u32), CaptureError> {
-        let number = |pragma| self.reader.query_row(pragma, [], |row| row.get(0));
+        let number = |pragma| self.reader().query_row(pragma, [], |row| row.get(0));
         let shape = number("PRAGMA page_size").and_then(|s| Ok((s, number("PRAGMA page_count")?)));
         shape.map_err(|e| self.failed("read the size of", e))
     }

@@ -12,7 +12,7 @@ use ccm_types::{BootClock, Monotonic, Txid};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::batch::Batch;
+use super::batch::{Batch, MEMORY_MAX};
 use super::begin::Begin;
 use super::chain::{Chain, Read, Seal};
 use super::error::{CaptureError, in_words};
@@ -21,6 +21,13 @@ use super::snapshot::Snapshots;
 use super::wake::Waker;
 use super::{CaptureConfig, CaptureEnd, CaptureProgress, Messages};
 use crate::store::{Level, LtxName};
+
+/// From the beginning of one shipment to the next file of commits. A commit that comes alone is
+/// shipped at once; of a stream of them a file is made so often, whatever their rate.
+const GATHER: Duration = Duration::from_millis(4);
+
+/// Bytes of pages that a file may have in memory while others wait for the bucket before it.
+const WAITING_MEMORY_MAX: usize = 16 << 10;
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -62,6 +69,8 @@ pub(super) struct Thread {
     /// The chain does not go on: the whole database comes next.
     broken: bool,
     queue: VecDeque<Batch>,
+    /// As much waits as may.
+    full: bool,
     in_flight: Option<(Txid, Monotonic, u64)>,
     /// The last transaction that the bucket has.
     durable: Txid,
@@ -75,6 +84,10 @@ pub(super) struct Thread {
     written_at: Monotonic,
     /// The next look when nothing else wakes.
     again: Duration,
+    /// The next write to a file of the folder wakes.
+    watching: bool,
+    /// No file is made before: commits gather for it.
+    gather_until: Monotonic,
     /// No look ahead before.
     ahead_at: Monotonic,
     seal_at: Monotonic,
@@ -121,6 +134,7 @@ impl Thread {
             chain,
             broken,
             queue,
+            full: false,
             in_flight: None,
             snapshot: None,
             ahead: 0,
@@ -128,6 +142,8 @@ impl Thread {
             flushes: Vec::new(),
             written_at: now,
             again: Duration::ZERO,
+            watching: true,
+            gather_until: now,
             ahead_at: now,
             seal_at: now,
             seal_frames: 0,
@@ -139,6 +155,8 @@ impl Thread {
             if self.hear() {
                 return Ok(());
             }
+            let waiting = !self.queue.is_empty();
+            self.chain.memory_max = if waiting { WAITING_MEMORY_MAX } else { MEMORY_MAX };
             self.look()?;
             self.ship();
             self.tidy()?;
@@ -147,16 +165,27 @@ impl Thread {
             if self.flushed()? {
                 return Ok(());
             }
-            let idle = self.in_flight.is_some() || self.queue.is_empty();
-            if idle && self.parts.waker.wait(self.pause()) {
-                self.written_at = BootClock.now();
+            if self.in_flight.is_some() || self.queue.is_empty() {
+                self.wait()?;
             }
         }
     }
 
-    fn pause(&self) -> Duration {
-        let quiet = self.in_flight.is_some() || self.broken;
-        if quiet { self.parts.config.poll } else { self.again }
+    fn wait(&mut self) -> Result<(), CaptureError> {
+        let gathering = self.gather_until.since(BootClock.now());
+        if self.in_flight.is_some() || self.broken {
+            self.parts.waker.wait_for_message(self.parts.config.poll);
+        } else if !gathering.is_zero() && self.flushes.is_empty() {
+            self.parts.waker.wait_for_message(gathering);
+        } else if !self.watching {
+            // What was written before is looked for once more.
+            self.parts.waker.watch()?;
+            self.watching = true;
+        } else if self.parts.waker.wait(self.again) {
+            self.watching = false;
+            self.written_at = BootClock.now();
+        }
+        Ok(())
     }
 
     /// Takes all messages in; `true` when it is to end.
@@ -198,6 +227,7 @@ impl Thread {
         }
         let Some(batch) = self.queue.pop_front() else { return };
         self.in_flight = Some((batch.txid, batch.seen, batch.wal_bytes));
+        self.gather_until = BootClock.now() + GATHER;
         let shipment = Shipment {
             name: LtxName { level: Level::L0, min: batch.txid, max: batch.txid },
             timestamp_ms: batch.timestamp_ms,

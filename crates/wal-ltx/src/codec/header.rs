@@ -13,6 +13,9 @@ const MAGIC: [u8; 4] = *b"LTX1";
 const FLAG_NO_CHECKSUM: u32 = 2;
 
 /// What an LTX file is: which transactions, of which database size, from where in the WAL.
+///
+/// Source: LTX file format, "Header", with the offsets of Litestream 0.5; the WAL fields name what
+/// SQLite's file format has in section 4.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LtxHeader {
     /// Page size of the database in bytes: a power of two, 512 to 65536.

@@ -1,4 +1,6 @@
 //! Names of LTX objects: `ltx/<level>/<min>-<max>.ltx`, TXIDs as 16 hexadecimal digits.
+//!
+//! Source: Litestream 0.5's replicas in NATS and in files, which have the same layout.
 
 use std::fmt;
 use std::str::FromStr;

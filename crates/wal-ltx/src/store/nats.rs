@@ -10,10 +10,10 @@ mod open;
 mod piece;
 mod put;
 mod sweep;
+mod uploads;
 mod watch;
 mod written;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +27,7 @@ use api::Api;
 use layout::Layout;
 pub(crate) use layout::digest_text;
 use list::Listing;
+use uploads::Uploads;
 use watch::WatchSlot;
 use written::Written;
 
@@ -44,6 +45,16 @@ pub struct NatsStoreConfig {
     /// Age at which the server removes messages, when the bucket is created. Snapshots must be
     /// written more often than this, or the server removes the only one; the fence stays.
     pub max_age: Option<Duration>,
+}
+
+impl NatsStoreConfig {
+    /// The bucket as it is, or a new one with one replica that keeps everything; the server may
+    /// take five seconds to answer.
+    #[must_use]
+    pub fn new(bucket: String) -> Self {
+        let timeout = Duration::from_secs(5);
+        Self { bucket, replicas: 1, create: true, timeout, max_age: None }
+    }
 }
 
 /// An LTX object store in a NATS bucket.
@@ -72,8 +83,7 @@ struct Bucket {
     /// The stream sequence of the last write of this node.
     written: Written,
     listing: Mutex<Option<Arc<Listing>>>,
-    /// Ids of chunks whose object may still come to be.
-    uploading: Mutex<BTreeSet<String>>,
+    uploads: Uploads,
 }
 
 impl NatsStore {

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod affected;
 mod bench;
 mod everyday;
 mod interrupted;
+mod journal_mode;
 mod latency;
 mod lost;
 mod power_loss;
 mod restart;
 mod stress;
 mod trouble;
+mod wal_size;

@@ -185,13 +185,8 @@ async fn a_transaction_larger_than_one_read_is_one_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_a_wal_database_is_refused_with_the_reason() {
+async fn what_is_no_database_is_refused_with_its_name() {
     let bench = Bench::new().await;
-    let start = || Capture::start(bench.store.clone(), bench.fence, bench.config());
-    assert!(start().await.unwrap_err().to_string().contains("data.db"));
-    let connection = rusqlite::Connection::open(bench.data()).unwrap();
-    connection.execute_batch("CREATE TABLE t(id INTEGER PRIMARY KEY, v BLOB)").unwrap();
-    let error = start().await.unwrap_err();
-    let source = std::error::Error::source(&error).unwrap().to_string();
-    assert!(source.contains("journal mode is delete"), "{source}");
+    let error = Capture::start(bench.store.clone(), bench.fence, bench.config()).await.unwrap_err();
+    assert!(error.to_string().contains("data.db"), "{error}");
 }

@@ -22,6 +22,9 @@ impl Thread {
         if !self.queue.is_empty() || self.in_flight.is_some() {
             return self.look_ahead(now);
         }
+        if now < self.gather_until && self.flushes.is_empty() {
+            return Ok(());
+        }
         let seen = self.noticed.unwrap_or(now);
         match self.chain.read(seen)? {
             Read::Batch(batch) => self.queue.push_back(batch),

@@ -18,21 +18,39 @@ const BEFORE_LOCK: u32 = 8;
 /// Bytes of the WAL that may as well be read under the write lock.
 const UNDER_LOCK: u64 = 1 << 20;
 
+/// Frames of the WAL that may as well be copied under the write lock.
+const COPIED_UNDER_LOCK: u64 = 2000;
+
+/// Length in bytes that the WAL keeps. One that has grown beyond, for a transaction, an outage
+/// or a long reader, is cut when that is over.
+const WAL_KEEPS: u64 = 64 << 20;
+
+/// Files that wait for the bucket. Then the WAL grows instead.
+const QUEUE_MAX: usize = 1024;
+
+/// Bytes in the spool that wait for the bucket. Then the WAL grows instead.
+const BACKLOG_MAX: u64 = 1 << 30;
+
 impl Thread {
     /// Checkpoints a long WAL and takes a snapshot when one is due.
     pub(super) fn tidy(&mut self) -> Result<(), CaptureError> {
         let now = BootClock.now();
-        let idle = self.queue.is_empty() && self.flushes.is_empty() && !self.broken;
+        let idle = self.has_room() && self.flushes.is_empty() && !self.broken;
         if !idle || now < self.seal_at || self.snapshots.is_copying() {
             return Ok(());
         }
-        let due = self.snapshots.is_due(self.chain.tip(), now);
+        let waiting = !self.queue.is_empty();
+        let due = !waiting && self.snapshots.is_due(self.chain.tip(), now);
         let frames = self.chain.frames();
         let long = frames > u64::from(self.parts.config.checkpoint_pages).max(self.seal_frames);
-        if !due && (!long || self.chain.is_sealed()) {
+        let nothing_new = self.chain.is_sealed() && self.ahead == 0;
+        if !due && (!long || nothing_new) {
             return Ok(());
         }
         let seen = self.noticed.unwrap_or(now);
+        if frames > COPIED_UNDER_LOCK {
+            self.chain.copy_ahead()?;
+        }
         if !self.catch_up(seen)? {
             return Ok(());
         }
@@ -44,6 +62,9 @@ impl Thread {
                 let some = u64::from(self.parts.config.checkpoint_pages / 4);
                 self.seal_frames = if whole { 0 } else { frames.committed + some };
                 (self.noticed, self.ahead) = (None, 0);
+                if whole && !due {
+                    self.chain.cut(WAL_KEEPS)?;
+                }
                 if due {
                     let tip = self.chain.tip();
                     let timestamp_ms = self.chain.timestamp_ms();
@@ -55,6 +76,22 @@ impl Thread {
             }
         }
         Ok(())
+    }
+
+    /// Whether more files may wait for the bucket.
+    fn has_room(&mut self) -> bool {
+        let bytes: u64 = self.queue.iter().map(|batch| batch.bytes).sum();
+        let room = self.queue.len() < QUEUE_MAX && bytes < BACKLOG_MAX;
+        if !room && !self.full {
+            tracing::warn!(
+                files = self.queue.len(),
+                bytes,
+                "the spool is full of commits that wait for the bucket: until it is back the WAL \
+                 grows; see that the disk has room"
+            );
+        }
+        self.full = !room;
+        room
     }
 
     /// Makes files of what can be read without the lock; `false` when the chain breaks.

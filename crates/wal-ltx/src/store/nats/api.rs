@@ -1,6 +1,7 @@
 //! Requests to JetStream, spoken directly: the client library's object store cannot carry the
 //! fence, and its error kinds differ per call. Here every failure is one of three.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -27,6 +28,9 @@ pub(super) mod code {
 const LAST_OF_SEQUENCE: &str = "Nats-Sequence";
 const MESSAGE_SUBJECT: &str = "Nats-Subject";
 const MESSAGE_TIME: &str = "Nats-Time-Stamp";
+
+/// Between two looks at the connection while an answer is awaited.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -167,7 +171,8 @@ impl Api {
     ) -> Result<T, Failure> {
         self.check_connected()?;
         let request = request.timeout(Some(self.timeout));
-        match self.client.send_request(subject, request).await {
+        let answer = self.while_connected(self.client.send_request(subject, request));
+        match answer.await.ok_or_else(|| Failure::NoAnswer(NotConnected.into()))? {
             Ok(message) => parse(&message.payload),
             Err(error) => Err(match error.kind() {
                 RequestErrorKind::TimedOut | RequestErrorKind::Other => {
@@ -188,6 +193,30 @@ impl Api {
         } else {
             Err(Failure::NotSent(NotConnected.into()))
         }
+    }
+
+    /// The answer to what was sent on this connection; `None` when the connection is lost before:
+    /// answers do not come on another one, so whoever waited on would wait for nothing.
+    pub(super) async fn while_connected<F: Future>(&self, answer: F) -> Option<F::Output> {
+        let connects = self.connects();
+        let lost = async {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                if self.check_connected().is_err() || self.connects() != connects {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = answer => Some(answer),
+            () = lost => None,
+        }
+    }
+
+    /// How often a connection was made.
+    pub(super) fn connects(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed)
     }
 
     /// Reads one message from the stream's leader; `None` when there is none.
@@ -227,10 +256,11 @@ impl Api {
         let mut messages = Vec::new();
         let mut deadline = Instant::now() + self.timeout;
         loop {
-            let message = match timeout_at(deadline, answers.next()).await {
-                Ok(Some(message)) => message,
-                Ok(None) => return Err(Failure::NotSent(NotConnected.into())),
-                Err(elapsed) => return Err(Failure::NoAnswer(elapsed.into())),
+            let next = self.while_connected(timeout_at(deadline, answers.next()));
+            let message = match next.await {
+                Some(Ok(Some(message))) => message,
+                Some(Ok(None)) | None => return Err(Failure::NoAnswer(NotConnected.into())),
+                Some(Err(elapsed)) => return Err(Failure::NoAnswer(elapsed.into())),
             };
             if message.status.is_some_and(|status| status != StatusCode::OK) {
                 return Ok(messages);

@@ -1,7 +1,6 @@
 //! The fence: one message whose sequence every write names, so that the server refuses the
 //! writes of an earlier epoch.
 
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
@@ -89,8 +88,7 @@ impl Bucket {
             match self.api.publish(&self.layout.fence(), headers, body.clone()).await {
                 Ok(token) => {
                     self.written.note(token, Instant::now());
-                    // Nothing that was under way before can be stored any more.
-                    self.uploading.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                    self.uploads.fenced();
                     return Ok(Fence { epoch, token });
                 }
                 Err(failure)
@@ -139,9 +137,11 @@ impl Bucket {
             if kind == Guarded::NoNews {
                 headers.insert(NO_NEWS, "1");
             }
+            let sent = Instant::now();
             match self.api.publish(subject, headers, payload.clone()).await {
                 Ok(sequence) => {
                     self.written.note(sequence, Instant::now());
+                    self.uploads.stored(sent);
                     return Ok(sequence);
                 }
                 Err(failure) if failure.is(code::WRONG_LAST_SEQUENCE) => return fenced(),

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use ccm_types::Epoch;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::api::StoredMessage;
@@ -69,20 +69,29 @@ impl Layout {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct MetaJson {
     name: String,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<String, Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     options: Option<Options>,
     bucket: String,
     nuid: String,
     size: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     mtime: String,
     chunks: u64,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     digest: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
+}
+
+/// Some clients write `null` for what is not there.
+fn or_default<'de, D, T>(json: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(json)?.unwrap_or_default())
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

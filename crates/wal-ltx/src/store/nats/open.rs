@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::api::{Api, code};
 use super::layout::Layout;
+use super::uploads::Uploads;
 use super::written::Written;
 use super::{Bucket, NatsStoreConfig};
 use crate::store::StoreError;
@@ -27,6 +28,17 @@ const MESSAGE_OVERHEAD: usize = 4096;
 struct AccountReply {
     #[serde(default)]
     api: ApiState,
+}
+
+impl AccountReply {
+    /// Whether a server that says this of an account honours the fence.
+    fn check(&self, version: &str) -> Result<(), StoreError> {
+        let level = self.api.level;
+        if level < API_LEVEL_MIN {
+            return Err(StoreError::ServerTooOld { version: String::from(version), level });
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,7 +98,7 @@ impl Bucket {
             background: Semaphore::new(1),
             written: Written::default(),
             listing: Mutex::new(None),
-            uploading: Mutex::default(),
+            uploads: Uploads::default(),
         };
         bucket.check_server(&info.version).await?;
         let stream = bucket.stream(&config).await?;
@@ -99,11 +111,7 @@ impl Bucket {
     async fn check_server(&self, version: &str) -> Result<(), StoreError> {
         let account: AccountReply =
             self.api.call("INFO", &json!({})).await.map_err(|f| f.reading("JetStream"))?;
-        let level = account.api.level;
-        if level < API_LEVEL_MIN {
-            return Err(StoreError::ServerTooOld { version: String::from(version), level });
-        }
-        Ok(())
+        account.check(version)
     }
 
     /// The bucket's stream, created if it is not there and may be.
@@ -161,15 +169,45 @@ impl Bucket {
         subjects.sort_unstable();
         let why = if subjects != [self.layout.all_chunks(), self.layout.all_metas()] {
             "its stream does not have the subjects of an object store"
-        } else if !stream.allow_rollup_hdrs || stream.deny_purge {
-            "its stream does not allow to replace messages"
         } else if stream.sealed {
             "it is sealed"
+        } else if !stream.allow_rollup_hdrs || stream.deny_purge {
+            "its stream does not allow to replace messages"
         } else if stream.retention != "limits" {
             "its stream drops messages that were read"
         } else {
             return Ok(());
         };
         Err(self.layout.foreign(why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_would_ignore_the_fence_is_too_old() {
+        // As 2.9, 2.10 and 2.11 answer; the first two know nothing of a level.
+        let cases = [
+            ("2.9.10", r#"{"memory":0,"storage":0,"streams":0,"api":{"total":1,"errors":0}}"#, 0),
+            ("2.10.20", r#"{"streams":0,"api":{"total":1,"errors":0,"inflight":1}}"#, 0),
+            ("2.8.0", r#"{"streams":0}"#, 0),
+            ("2.11.0", r#"{"streams":0,"api":{"level":1,"total":1,"errors":0}}"#, 1),
+            ("2.15.1", r#"{"streams":0,"api":{"level":5,"total":1,"errors":0}}"#, 5),
+        ];
+        for (server, answer, level) in cases {
+            let reply = serde_json::from_str::<AccountReply>(answer);
+            let checked = reply.map(|reply| (reply.api.level, reply.check(server)));
+            assert!(matches!(&checked, Ok((found, _)) if *found == level), "{server}");
+            match checked {
+                Ok((_, Err(error))) => {
+                    assert!(level == 0 && error.to_string().contains(server), "{error}");
+                    assert!(error.to_string().contains("2.11"), "{error}");
+                }
+                Ok((_, Ok(()))) => assert!(level >= API_LEVEL_MIN, "{server}"),
+                Err(_) => {}
+            }
+        }
     }
 }

@@ -5,7 +5,6 @@
 //! so a look at the name before that is enough to never write one twice: whoever could write it
 //! in between would have moved the fence, and the server would refuse.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_nats::Subscriber;
@@ -76,13 +75,11 @@ impl Bucket {
         timestamp_ms: i64,
         body: Body,
     ) -> Result<(), StoreError> {
-        let nuid = nuid::next().to_string();
-        let uploading = || self.uploading.lock().unwrap_or_else(PoisonError::into_inner);
-        uploading().insert(nuid.clone());
-        let done = self.put_as(nuid.clone(), fence, name, timestamp_ms, body).await;
+        let upload = self.uploads.begin(nuid::next().to_string());
+        let done = self.put_as(upload.id.clone(), fence, name, timestamp_ms, body).await;
         // The metadata may still arrive; also when this future is dropped before.
         if !done.as_ref().is_err_and(StoreError::is_ambiguous) {
-            uploading().remove(&nuid);
+            upload.end();
         }
         done
     }
@@ -207,10 +204,11 @@ impl Bucket {
     }
 
     async fn next_ack(&self, acks: &mut Subscriber) -> Result<(), Failure> {
-        match tokio::time::timeout(self.api.timeout, acks.next()).await {
-            Ok(Some(message)) => api::ack(&message).map(|_| ()),
-            Ok(None) => Err(Failure::NoAnswer("the connection was closed".into())),
-            Err(elapsed) => Err(Failure::NoAnswer(elapsed.into())),
+        let next = tokio::time::timeout(self.api.timeout, acks.next());
+        match self.api.while_connected(next).await {
+            Some(Ok(Some(message))) => api::ack(&message).map(|_| ()),
+            Some(Ok(None)) | None => Err(Failure::NoAnswer("the connection was closed".into())),
+            Some(Err(elapsed)) => Err(Failure::NoAnswer(elapsed.into())),
         }
     }
 

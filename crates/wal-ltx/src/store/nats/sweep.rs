@@ -15,14 +15,15 @@
 //!   the ids that this process is uploading, and then the objects, are set aside; then a note is
 //!   published under the fence. That it is accepted proves that nobody had moved the fence when
 //!   the ids were listed: they belong to this term, where an upload is either known to this
-//!   process or over, or to an earlier one, whose metadata the server refuses. A new primary
-//!   uploads only after it has moved the fence, so none of the ids are its own.
+//!   process or over (`uploads` says when), or to an earlier one, whose metadata the server
+//!   refuses. A new primary uploads only after it has moved the fence, so none of the ids are its
+//!   own.
 //!
 //! Writers that do not guard (a stock Litestream at the same time) are not protected, here or
 //! anywhere.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -41,6 +42,11 @@ const NUID_LEN: usize = 22;
 impl Bucket {
     /// Removes up to [`REMOVED_MAX`] leftovers; returns how many.
     pub(super) async fn sweep(&self, fence: Fence) -> Result<usize, StoreError> {
+        let note = || String::from("removing chunks without an object");
+        if self.uploads.any_old(Instant::now()) {
+            let (subject, empty) = (self.layout.note(), Bytes::new());
+            self.publish_guarded(fence, &subject, empty, Guarded::NoNews, note).await?;
+        }
         let prefix = self.layout.chunks("");
         let (chunks_at, subjects) = self.subject_names(&self.layout.all_chunks()).await?;
         let mut orphans: BTreeSet<String> = subjects
@@ -48,8 +54,7 @@ impl Bucket {
             .filter_map(|subject| subject.strip_prefix(&prefix).map(String::from))
             .filter(|id| id.len() == NUID_LEN && id.chars().all(|c| c.is_ascii_alphanumeric()))
             .collect();
-        let uploading = self.uploading.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        orphans.retain(|id| !uploading.contains(id));
+        orphans.retain(|id| !self.uploads.may_come(id));
         let (metas_at, metas) = self.all_metas().await?;
         if metas_at < chunks_at {
             return Err(self.disagreement());
@@ -71,8 +76,7 @@ impl Bucket {
         }
         let orphans: Vec<String> = orphans.into_iter().take(REMOVED_MAX).collect();
         if !orphans.is_empty() {
-            let what = || String::from("removing chunks without an object");
-            self.publish_guarded(fence, &self.layout.note(), Bytes::new(), Guarded::NoNews, what)
+            self.publish_guarded(fence, &self.layout.note(), Bytes::new(), Guarded::NoNews, note)
                 .await?;
             for id in &orphans {
                 self.purge_chunks(id).await;

@@ -57,7 +57,7 @@ impl Bucket {
         let first = !slot.called.swap(true, Ordering::Relaxed);
         let watch = slot.watch.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut taken = Taken { slot, watch };
-        let connects = self.connects();
+        let connects = self.api.connects();
         if taken.watch.as_ref().is_none_or(|w| w.connects != connects) {
             taken.watch = None;
             match timeout_at(deadline, self.watch(connects)).await {
@@ -79,10 +79,6 @@ impl Bucket {
         if !alive {
             taken.watch = None;
         }
-    }
-
-    fn connects(&self) -> u64 {
-        self.api.client.statistics().connects.load(Ordering::Relaxed)
     }
 
     async fn watch(&self, connects: u64) -> Result<Watch, Failure> {
