@@ -1,5 +1,6 @@
 //! The commands of this repository: `cargo xtask <command>`.
 
+mod bench;
 mod ci;
 mod demo;
 mod docs;
@@ -35,6 +36,12 @@ enum Cli {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Measure: `bench replication` or `bench restore`, ccm and the real Litestream in turn.
+    Bench {
+        /// For the benchmark; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Write the pages under docs/ that come from the code.
     Docs,
     /// Check layers, manifests, sizes, names, words and generated pages.
@@ -52,6 +59,7 @@ fn main() -> ExitCode {
         Cli::Demo(args) => demo::run(&args),
         Cli::Test { args } => test::run(&args),
         Cli::Sim { args } => sim::run(&args),
+        Cli::Bench { args } => bench::run(&args),
         Cli::Docs => docs::run(),
         Cli::Tidy => tidy::run(),
         Cli::Ci => ci::run(),

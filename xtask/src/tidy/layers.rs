@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// What each package may depend on besides the harness of its tests. Pure crates name no I/O,
 /// adapters name no other adapter, only the agent knows everyone, only `ccm` knows the operator.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("ccm-types", &[]),
     ("ccm-election", &["ccm-types"]),
     ("ccm-role", &["ccm-types"]),
@@ -24,6 +24,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("demo-backend", &[]),
     ("ccm-harness", &[]),
     ("ccm-e2e", &["ccm-harness"]),
+    ("ccm-bench", &["ccm-agent", "ccm-harness", "ccm-types", "ccm-wal-ltx"]),
     (
         "ccm-sim",
         &["ccm-agent", "ccm-election", "ccm-guard", "ccm-role", "ccm-types", "ccm-wal-ltx"],
