@@ -19,9 +19,7 @@ use bytes::Bytes;
 use ccm_types::{Epoch, Position, Txid};
 
 use crate::codec::{LtxDecoder, LtxError, LtxHeader};
-use crate::local::{
-    Intent, Local, LocalError, PositionRecord, Replica, Writable, sync_dir, write_record,
-};
+use crate::local::{Local, LocalError, PositionRecord, Replica, Writable, sync_dir};
 use crate::store::{LtxInfo, LtxName};
 
 /// Permissions of a new replica: it gets those of the data file when it is served.
@@ -204,27 +202,14 @@ pub fn apply(local: &Local, batch: &[Fetched]) -> Result<Position, ApplyError> {
     if batch.is_empty() {
         return Ok(after.position());
     }
-    announce(local, from, after.txid.max(torn_to), batch)?;
-    let file = Writable::open(&local.paths().replica)?;
+    // While the replica is torn the end never goes back: pages of the interrupted batch may still
+    // be there.
+    let writing = local.announce(from.position(), after.txid.max(torn_to))?;
     for fetched in batch {
-        fetched.write_to(&file)?;
+        fetched.write_to(writing.file())?;
     }
-    file.sync()?;
-    write_record(&local.record("position.json"), &after)?;
+    local.applied(writing, after)?;
     Ok(after.position())
-}
-
-/// Writes down what is about to be applied. While the replica is torn the end of it never goes
-/// back: pages of the interrupted batch may still be there.
-fn announce(
-    local: &Local,
-    from: PositionRecord,
-    to: Txid,
-    batch: &[Fetched],
-) -> Result<(), LocalError> {
-    let files = batch.iter().map(|f| f.info.name.to_string()).collect();
-    let intent = Intent { from: from.position(), to, files };
-    write_record(&local.record("intent.json"), &intent)
 }
 
 /// Makes a new replica of a file that contains a whole database, and puts it in the place of the

@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ccm_types::{NodeId, Position, Txid};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +38,10 @@ use crate::store::{LtxInfo, LtxStore, StoreError};
 
 /// Between two attempts after a failure.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// What was applied is durable after this time, and a download: after a crash as much is applied
+/// again.
+const FLUSH_AFTER: Duration = Duration::from_millis(250);
 
 /// Why a replica could not be brought to the end of the bucket.
 #[derive(Debug, thiserror::Error)]
@@ -207,20 +211,42 @@ struct Following<S> {
 impl<S: LtxStore> Following<S> {
     async fn run(self) {
         loop {
-            let news = self.store.changed(self.config.poll);
-            if self.unless_cancelled(news).await.is_none() {
-                return;
-            }
-            let problem = match self.turn().await {
+            let turn = async {
+                self.news().await?;
+                self.turn().await
+            };
+            let problem = match turn.await {
                 Ok(stuck) => stuck,
                 Err(error) => Some((error.in_words(), error.is_transient())),
             };
             let pause = problem.is_some();
             self.report_problem(problem);
-            if pause && self.unless_cancelled(sleep(RETRY)).await.is_none() {
-                return;
+            if pause {
+                self.unless_cancelled(sleep(RETRY)).await;
+            }
+            if self.cancel.is_cancelled() {
+                break;
             }
         }
+        if let Err(error) = blocking(&self.local, Local::flush).await {
+            tracing::warn!(problem = error.in_words(), "the end of the replica is not durable");
+        }
+    }
+
+    /// Waits until there may be something new, or the follower is to stop; makes durable
+    /// meanwhile what was applied a while ago.
+    async fn news(&self) -> Result<(), FollowError> {
+        let since = self.local.unflushed_since();
+        if let Some(since) = since {
+            let wait = FLUSH_AFTER.saturating_sub(since.elapsed());
+            let news = self.unless_cancelled(self.store.changed(self.config.poll));
+            if !wait.is_zero() && timeout(wait, news).await.is_ok() {
+                return Ok(());
+            }
+            blocking(&self.local, Local::flush).await?;
+        }
+        self.unless_cancelled(self.store.changed(self.config.poll)).await;
+        Ok(())
     }
 
     /// `None` when the follower is to stop.
@@ -270,6 +296,9 @@ impl<S: LtxStore> Following<S> {
                 }
             };
             self.report_position(position, &files);
+            if position.is_some_and(|position| position.txid == plan::tip(&files)) {
+                return Ok(None);
+            }
         }
     }
 

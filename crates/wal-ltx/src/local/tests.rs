@@ -326,11 +326,8 @@ fn a_rebuild_interrupted_anywhere_replaces_replica_and_record_together() {
         pages: 2,
         timestamp_ms: None,
     };
-    let half_applied = Intent {
-        from: Position::new(Epoch::new(3), Txid::new(9)),
-        to: Txid::new(30),
-        files: Vec::new(),
-    };
+    let half_applied =
+        Intent { from: Position::new(Epoch::new(3), Txid::new(9)), to: Txid::new(30) };
     at_every_step(
         |node| {
             node.replica();
