@@ -2,9 +2,11 @@
 //! database at a known position or a record that says it is none.
 //!
 //! A batch of files is verified completely before the first page is written. Then: intent
-//! written and synced · pages written in place, the file cut or grown to each file's size ·
-//! replica synced · position written and synced. The intent makes the replica count as torn
-//! until the position has reached it. Any files that lead from the recorded position to the
+//! written and synced · pages written in place, the file cut or grown to each file's size. More
+//! batches may follow before [`Local::flush`]: replica synced · position written and synced. The
+//! intent makes the replica count as torn until the position has reached it; that pages are not
+//! durable yet only the process knows that has written them, so after a crash all batches since
+//! the last flush are one that was interrupted. Any files that lead from the recorded position to the
 //! intent or further repair it, whether or not they are the ones that were interrupted, because
 //! every page that may have changed is in them as a whole. Without such files
 //! [`rebuild`] makes a new replica beside the old one and renames it.
@@ -186,6 +188,7 @@ fn verify(from: PositionRecord, batch: &[Fetched]) -> Result<PositionRecord, App
 }
 
 /// Applies files, oldest first, to the replica in place. Blocks; takes its turn at the files.
+/// Durable after [`Local::flush`]: a crash before that leaves a torn replica.
 ///
 /// # Errors
 /// [`ApplyError::Damaged`] and [`ApplyError::Unfit`] before anything is written;

@@ -7,6 +7,8 @@
 //! is followed. [`catch_up`] brings the replica to the end of the bucket once.
 //!
 //! Each turn costs one listing, whatever has come meanwhile, and downloads what is missing.
+//! What was applied is made durable a quarter of a second later, and when the follower stops or
+//! [`catch_up`] has reached the end: a crash before that makes the same files be applied again.
 //! Bounds: a batch of files has at most 256 of them and about 32 MiB, files beyond 4 MiB are
 //! downloaded to disk, eight downloads run at a time.
 
