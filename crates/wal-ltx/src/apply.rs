@@ -2,9 +2,11 @@
 //! database at a known position or a record that says it is none.
 //!
 //! A batch of files is verified completely before the first page is written. Then: intent
-//! written and synced · pages written in place, the file cut or grown to each file's size ·
-//! replica synced · position written and synced. The intent makes the replica count as torn
-//! until the position has reached it. Any files that lead from the recorded position to the
+//! written and synced · pages written in place, the file cut or grown to each file's size. More
+//! batches may follow before [`Local::flush`]: replica synced · position written and synced. The
+//! intent makes the replica count as torn until the position has reached it; that pages are not
+//! durable yet only the process knows that has written them, so after a crash all batches since
+//! the last flush are one that was interrupted. Any files that lead from the recorded position to the
 //! intent or further repair it, whether or not they are the ones that were interrupted, because
 //! every page that may have changed is in them as a whole. Without such files
 //! [`rebuild`] makes a new replica beside the old one and renames it.
@@ -19,9 +21,7 @@ use bytes::Bytes;
 use ccm_types::{Epoch, Position, Txid};
 
 use crate::codec::{LtxDecoder, LtxError, LtxHeader};
-use crate::local::{
-    Intent, Local, LocalError, PositionRecord, Replica, Writable, sync_dir, write_record,
-};
+use crate::local::{Local, LocalError, PositionRecord, Replica, Writable, sync_dir};
 use crate::store::{LtxInfo, LtxName};
 
 /// Permissions of a new replica: it gets those of the data file when it is served.
@@ -188,6 +188,7 @@ fn verify(from: PositionRecord, batch: &[Fetched]) -> Result<PositionRecord, App
 }
 
 /// Applies files, oldest first, to the replica in place. Blocks; takes its turn at the files.
+/// Durable after [`Local::flush`]: a crash before that leaves a torn replica.
 ///
 /// # Errors
 /// [`ApplyError::Damaged`] and [`ApplyError::Unfit`] before anything is written;
@@ -204,27 +205,14 @@ pub fn apply(local: &Local, batch: &[Fetched]) -> Result<Position, ApplyError> {
     if batch.is_empty() {
         return Ok(after.position());
     }
-    announce(local, from, after.txid.max(torn_to), batch)?;
-    let file = Writable::open(&local.paths().replica)?;
+    // While the replica is torn the end never goes back: pages of the interrupted batch may still
+    // be there.
+    let writing = local.announce(from.position(), after.txid.max(torn_to))?;
     for fetched in batch {
-        fetched.write_to(&file)?;
+        fetched.write_to(writing.file())?;
     }
-    file.sync()?;
-    write_record(&local.record("position.json"), &after)?;
+    local.applied(writing, after)?;
     Ok(after.position())
-}
-
-/// Writes down what is about to be applied. While the replica is torn the end of it never goes
-/// back: pages of the interrupted batch may still be there.
-fn announce(
-    local: &Local,
-    from: PositionRecord,
-    to: Txid,
-    batch: &[Fetched],
-) -> Result<(), LocalError> {
-    let files = batch.iter().map(|f| f.info.name.to_string()).collect();
-    let intent = Intent { from: from.position(), to, files };
-    write_record(&local.record("intent.json"), &intent)
 }
 
 /// Makes a new replica of a file that contains a whole database, and puts it in the place of the

@@ -7,6 +7,8 @@
 //! is followed. [`catch_up`] brings the replica to the end of the bucket once.
 //!
 //! Each turn costs one listing, whatever has come meanwhile, and downloads what is missing.
+//! What was applied is made durable a quarter of a second later, and when the follower stops or
+//! [`catch_up`] has reached the end: a crash before that makes the same files be applied again.
 //! Bounds: a batch of files has at most 256 of them and about 32 MiB, files beyond 4 MiB are
 //! downloaded to disk, eight downloads run at a time.
 
@@ -21,7 +23,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ccm_types::{NodeId, Position, Txid};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +40,10 @@ use crate::store::{LtxInfo, LtxStore, StoreError};
 
 /// Between two attempts after a failure.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// What was applied is durable after this time, and a download: after a crash as much is applied
+/// again.
+const FLUSH_AFTER: Duration = Duration::from_millis(250);
 
 /// Why a replica could not be brought to the end of the bucket.
 #[derive(Debug, thiserror::Error)]
@@ -207,20 +213,42 @@ struct Following<S> {
 impl<S: LtxStore> Following<S> {
     async fn run(self) {
         loop {
-            let news = self.store.changed(self.config.poll);
-            if self.unless_cancelled(news).await.is_none() {
-                return;
-            }
-            let problem = match self.turn().await {
+            let turn = async {
+                self.news().await?;
+                self.turn().await
+            };
+            let problem = match turn.await {
                 Ok(stuck) => stuck,
                 Err(error) => Some((error.in_words(), error.is_transient())),
             };
             let pause = problem.is_some();
             self.report_problem(problem);
-            if pause && self.unless_cancelled(sleep(RETRY)).await.is_none() {
-                return;
+            if pause {
+                self.unless_cancelled(sleep(RETRY)).await;
+            }
+            if self.cancel.is_cancelled() {
+                break;
             }
         }
+        if let Err(error) = blocking(&self.local, Local::flush).await {
+            tracing::warn!(problem = error.in_words(), "the end of the replica is not durable");
+        }
+    }
+
+    /// Waits until there may be something new, or the follower is to stop; makes durable
+    /// meanwhile what was applied a while ago.
+    async fn news(&self) -> Result<(), FollowError> {
+        let since = self.local.unflushed_since();
+        if let Some(since) = since {
+            let wait = FLUSH_AFTER.saturating_sub(since.elapsed());
+            let news = self.unless_cancelled(self.store.changed(self.config.poll));
+            if !wait.is_zero() && timeout(wait, news).await.is_ok() {
+                return Ok(());
+            }
+            blocking(&self.local, Local::flush).await?;
+        }
+        self.unless_cancelled(self.store.changed(self.config.poll)).await;
+        Ok(())
     }
 
     /// `None` when the follower is to stop.
@@ -270,6 +298,9 @@ impl<S: LtxStore> Following<S> {
                 }
             };
             self.report_position(position, &files);
+            if position.is_some_and(|position| position.txid == plan::tip(&files)) {
+                return Ok(None);
+            }
         }
     }
 

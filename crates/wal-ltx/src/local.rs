@@ -11,6 +11,8 @@
 //!                    the bucket
 //!     position.json  what <replica> contains
 //!     intent.json    what was being applied to <replica>
+//!     reached.json   what <replica> contains, for others to see: ahead of position.json while a
+//!                    process works with these files, nothing after that
 //!     moves.json     renames that belong together and are not finished
 //!     owner.json     who owned <data> when it was last there
 //!     rebuild, new   a replica or a database that is not complete yet
@@ -53,11 +55,16 @@
 //! **Create**: the empty database is made beside, then: leftovers removed · sync · new → data ·
 //! stamp written · sync.
 //!
+//! **Apply** is no list: pages are written over others under an announced end, see [`crate::apply`].
+//! Whatever makes the replica another file flushes it or forgets it first.
+//!
 //! All calls block: run them where blocking is allowed. They take turns.
 
+mod ahead;
 mod aside;
 pub(crate) mod disk;
 mod error;
+mod intent;
 mod moves;
 mod owner;
 mod peek;
@@ -80,11 +87,12 @@ pub use place::Placed;
 pub use records::Stamp;
 pub use retire::Diverged;
 
-pub(crate) use disk::{Writable, sync_dir, write_record};
+pub(crate) use disk::{Writable, sync_dir};
 #[cfg(test)]
-pub(crate) use disk::{power_loss, trace};
+pub(crate) use disk::{power_loss, trace, write_record};
 pub(crate) use peek::peek;
-pub(crate) use records::{Intent, PositionRecord, Replica};
+use records::Intent;
+pub(crate) use records::{PositionRecord, Replica};
 
 use crate::plan::{DataSummary, Present, WalEnd};
 
@@ -153,6 +161,8 @@ pub struct Local {
     paths: Paths,
     state: PathBuf,
     turn: Mutex<()>,
+    /// The replica as only this process knows it.
+    working: Mutex<ahead::Working>,
     /// The last transaction of the data file's epoch that is known to be in the bucket.
     shipped: Mutex<Option<Txid>>,
     _lock: File,
@@ -174,8 +184,15 @@ impl Local {
         made.map_err(LocalError::io("create", &state))?;
         sync_dir(disk::parent(&state))?;
         let lock = lock(&state.join("lock"))?;
-        let local =
-            Self { paths, state, turn: Mutex::new(()), shipped: Mutex::new(None), _lock: lock };
+        let local = Self {
+            paths,
+            state,
+            turn: Mutex::new(()),
+            working: Mutex::default(),
+            shipped: Mutex::new(None),
+            _lock: lock,
+        };
+        disk::remove(&local.record("reached.json"))?;
         local.finish_moves()?;
         local.clear_spool()?;
         Ok(local)
@@ -226,7 +243,7 @@ impl Local {
         let data = self.data()?;
         let _turn = self.turn();
         let record: Option<PositionRecord> = disk::read_record(&self.record("position.json"))?;
-        let replica = record.map(|record| record.epoch);
+        let replica = record.map(|record| record.epoch).max(self.ahead_epoch());
         Ok(data.epoch().max(replica).unwrap_or(Epoch::NONE))
     }
 
@@ -292,10 +309,12 @@ impl Local {
 
     /// What the replica is; the caller has the turn.
     pub(crate) fn replica(&self) -> Result<Replica, LocalError> {
+        if let Some(replica) = self.ahead()? {
+            return Ok(replica);
+        }
         let record: Option<PositionRecord> = disk::read_record(&self.record("position.json"))?;
-        let intent: Option<Intent> = disk::read_record(&self.record("intent.json"))?;
-        let len = disk::len(&self.paths.replica)?;
-        Ok(records::replica(record, intent.as_ref(), len))
+        let announced = intent::read(&self.record("intent.json"))?;
+        Ok(records::replica(record, announced, disk::len(&self.paths.replica)?))
     }
 
     /// An empty directory for downloads.

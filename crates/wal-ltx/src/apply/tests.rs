@@ -163,14 +163,48 @@ fn step(local: &Local, bucket: &[Fetched], batch: usize) -> Result<bool, ApplyEr
     }
 }
 
-/// Goes to the end, and looks after every step.
-fn to_the_end(node: &Node, history: &History, local: &Local, batch: usize, what: &str) {
-    for _ in 0..STEPS_MAX {
-        if !step(local, &history.bucket, batch).unwrap() {
-            assert!(std::fs::read(node.replica()).unwrap() == history.image(TIP), "{what}");
-            return;
+/// When what was applied is made durable.
+#[derive(Debug, Clone)]
+enum Flush {
+    /// After every step.
+    Always,
+    /// After some steps, and at the end.
+    Sometimes(Random),
+    /// At the end.
+    Last,
+}
+
+impl Flush {
+    fn is_due(&mut self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Sometimes(random) => random.below(2) == 0,
+            Self::Last => false,
         }
-        node.check(history, local, 0, what);
+    }
+}
+
+/// Goes to the end, and looks after every step; returns from which moment on a transaction was
+/// durable.
+fn to_the_end(
+    node: &Node,
+    history: &History,
+    local: &Local,
+    (batch, mut flush): (usize, Flush),
+    what: &str,
+) -> Vec<(usize, u64)> {
+    let mut durable = Vec::new();
+    for _ in 0..STEPS_MAX {
+        let more = step(local, &history.bucket, batch).unwrap();
+        let txid = node.check(history, local, 0, what);
+        if !more || flush.is_due() {
+            local.flush().unwrap();
+            durable.push((trace::moment(), txid));
+        }
+        if !more {
+            assert!(std::fs::read(node.replica()).unwrap() == history.image(TIP), "{what}");
+            return durable;
+        }
     }
     panic!("{what}: no end");
 }
@@ -185,7 +219,7 @@ enum From {
 
 /// Brings a replica to its end with a power loss at every moment, and another one during the
 /// repair of each; what is found after each of them is a database, or is repaired to be one.
-fn power_losses(seed: u64, from: From, each: u64) -> usize {
+fn power_losses(seed: u64, from: From, way: (usize, Flush), each: u64) -> usize {
     let mut random = Random::new(seed);
     let history = History::new(&mut random);
     let node = Node::new();
@@ -198,7 +232,7 @@ fn power_losses(seed: u64, from: From, each: u64) -> usize {
         }
     };
     trace::start(node.dir.path(), Mode::Own);
-    to_the_end(&node, &history, &local, BATCH, "the first time");
+    let durable = to_the_end(&node, &history, &local, way, "the first time");
     let traced = trace::stop();
     drop(local);
     let mut states = 0;
@@ -210,7 +244,9 @@ fn power_losses(seed: u64, from: From, each: u64) -> usize {
             trace::start(node.dir.path(), Mode::Own);
             let local = node.open();
             let found = node.check(&history, &local, acknowledged, &what);
-            to_the_end(&node, &history, &local, 1, &what);
+            from_there(&local, durable_at(&durable, moment), &what);
+            let flush = Flush::Sometimes(random.clone());
+            to_the_end(&node, &history, &local, (1, flush), &what);
             let repair = trace::stop();
             drop(local);
 
@@ -220,7 +256,7 @@ fn power_losses(seed: u64, from: From, each: u64) -> usize {
             trace::start(node.dir.path(), Mode::Quiet);
             let local = node.open();
             node.check(&history, &local, found, &what);
-            to_the_end(&node, &history, &local, 2, &what);
+            to_the_end(&node, &history, &local, (2, Flush::Last), &what);
             trace::stop();
             states += 2;
         }
@@ -228,19 +264,45 @@ fn power_losses(seed: u64, from: From, each: u64) -> usize {
     states
 }
 
+/// What was durable at a moment.
+fn durable_at(durable: &[(usize, u64)], moment: usize) -> u64 {
+    durable.iter().filter(|(at, _)| *at <= moment).map(|(_, txid)| *txid).max().unwrap_or(0)
+}
+
+/// What was durable is not applied again.
+fn from_there(local: &Local, durable: u64, what: &str) {
+    let from = match local.replica().unwrap() {
+        Replica::At(record) | Replica::Torn { from: record, .. } => record.txid.get(),
+        Replica::None => 0,
+    };
+    assert!(from >= durable, "{what}: {from}, {durable} was durable");
+}
+
 #[test]
 fn a_power_loss_while_increments_are_applied_leaves_a_database_or_what_is_repaired() {
     for seed in 0..5 {
-        assert!(power_losses(seed, From::At(4), 6) > 200, "seed {seed}");
+        let losses = power_losses(seed, From::At(4), (BATCH, Flush::Always), 6);
+        assert!(losses > 200, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_power_loss_while_a_replica_is_ahead_of_what_is_durable_is_repaired() {
+    for seed in 30..34 {
+        let ways = [Flush::Last, Flush::Sometimes(Random::new(seed)), Flush::Always];
+        for flush in ways {
+            assert!(power_losses(seed, From::At(4), (1, flush), 6) > 200, "seed {seed}");
+        }
     }
 }
 
 #[test]
 fn a_power_loss_while_a_replica_is_rebuilt_leaves_the_old_one_or_the_new_one() {
     for seed in 10..13 {
-        assert!(power_losses(seed, From::Nothing, 4) > 300, "seed {seed}");
+        let way = (BATCH, Flush::Last);
+        assert!(power_losses(seed, From::Nothing, way.clone(), 4) > 300, "seed {seed}");
         // From here on there are no increments: it is rebuilt.
-        assert!(power_losses(seed, From::At(2), 4) > 300, "seed {seed}");
+        assert!(power_losses(seed, From::At(2), way, 4) > 300, "seed {seed}");
     }
 }
 
@@ -259,8 +321,15 @@ fn a_disk_that_fails_once_at_any_write_leaves_a_replica_that_goes_on() {
             trace::stop();
             trace::start(node.dir.path(), Mode::FailsAt(fails_at));
             let mut failures = 0;
+            let mut flush = Flush::Sometimes(Random::new(fails_at as u64));
             for _ in 0..STEPS_MAX {
-                match step(&local, &history.bucket, 1) {
+                let done = step(&local, &history.bucket, 1).and_then(|more| {
+                    if !more || flush.is_due() {
+                        local.flush()?;
+                    }
+                    Ok(more)
+                });
+                match done {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(_) => failures += 1,

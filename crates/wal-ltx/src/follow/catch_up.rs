@@ -64,10 +64,16 @@ async fn attempt<S: LtxStore>(
             progress((before.load(Ordering::Relaxed) + done).min(total), total);
         };
         let position = match step::prepare(store, local, &files, report).await? {
-            Step::Done(Some(position)) => return Ok(position),
+            Step::Done(Some(position)) => {
+                step::blocking(local, Local::flush).await?;
+                return Ok(position);
+            }
             Step::Done(None) => return Err(FollowError::NoData),
             // What the replica has and the bucket lost is the newest data there is.
-            Step::Stuck(Some(position), Stuck::Ahead { .. }) => return Ok(position),
+            Step::Stuck(Some(position), Stuck::Ahead { .. }) => {
+                step::blocking(local, Local::flush).await?;
+                return Ok(position);
+            }
             Step::Stuck(_, stuck) => return Err(stuck.into()),
             work @ (Step::Apply(_) | Step::Rebuild(_) | Step::SetAside) => {
                 step::commit(local, work).await?

@@ -132,8 +132,11 @@ pub(super) async fn commit(
     match step {
         Step::Done(position) | Step::Stuck(position, _) => Ok(position),
         Step::Apply(batch) => {
-            blocking(local, move |local| apply::apply(local, &batch)).await?;
-            blocking(local, Local::replica_position).await
+            let apply = move |local: &Local| -> Result<Option<Position>, FollowError> {
+                apply::apply(local, &batch)?;
+                Ok(local.replica_position()?)
+            };
+            blocking(local, apply).await
         }
         Step::Rebuild(base) => {
             blocking(local, move |local| apply::rebuild(local, &base)).await.map(Some)

@@ -11,7 +11,7 @@ pub(crate) mod trace;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use super::LocalError;
 
 /// Permissions of a record, less what the umask takes.
-const RECORD_MODE: u32 = 0o666;
+pub(super) const RECORD_MODE: u32 = 0o666;
 
 /// A change of the disk.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +94,25 @@ impl Writable {
         set_len().map_err(LocalError::io("write", path))
     }
 
+    /// Makes the content and the length durable, and nothing else that is known of the file: where
+    /// both are on the disk already, the file system's journal is not waited for.
+    pub(crate) fn sync_data(&self) -> Result<(), LocalError> {
+        let path = &self.path;
+        let sync = || if permit(Op::Sync { path })? { self.file.sync_data() } else { Ok(()) };
+        sync().map_err(LocalError::io("sync", path))
+    }
+
+    /// Whether this is still the file of its name.
+    pub(crate) fn is_named(&self) -> Result<bool, LocalError> {
+        let failed = |e| LocalError::io("look at", &self.path)(e);
+        let own = self.file.metadata().map_err(failed)?;
+        match fs::metadata(&self.path) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(failed(e)),
+        }
+    }
+
     /// Makes the content durable; the name is after [`sync_dir`].
     pub(crate) fn sync(&self) -> Result<(), LocalError> {
         let path = &self.path;
@@ -162,13 +181,18 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), LocalError> {
     sync().map_err(LocalError::io("sync the directory", dir))
 }
 
+/// Reads a small file; `None` when it does not exist.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, LocalError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LocalError::io("read", path)(source)),
+    }
+}
+
 /// Reads a JSON record; `None` when it does not exist.
 pub(crate) fn read_record<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LocalError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(LocalError::io("read", path)(source)),
-    };
+    let Some(bytes) = read(path)? else { return Ok(None) };
     let damaged = |source| LocalError::Record { path: path.to_path_buf(), source };
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
@@ -185,10 +209,14 @@ pub(crate) fn replace_record<T: Serialize>(path: &Path, record: &T) -> Result<()
 /// Replaces a JSON record in one step; durable when it returns.
 pub(crate) fn write_record<T: Serialize>(path: &Path, record: &T) -> Result<(), LocalError> {
     let damaged = |source| LocalError::Record { path: path.to_path_buf(), source };
-    let bytes = serde_json::to_vec(record).map_err(damaged)?;
+    replace(path, &serde_json::to_vec(record).map_err(damaged)?)
+}
+
+/// Replaces a small file in one step; durable when it returns.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), LocalError> {
     let temporary = with_suffix(path, ".tmp");
     let file = Writable::create(&temporary, RECORD_MODE)?;
-    file.write_at(&bytes, 0)?;
+    file.write_at(content, 0)?;
     file.sync()?;
     rename(&temporary, path)?;
     sync_dir(parent(path))

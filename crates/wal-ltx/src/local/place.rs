@@ -37,6 +37,7 @@ impl Local {
     pub fn place(&self, verdict: Verdict, epoch: Epoch) -> Result<Placed, LocalError> {
         let _turn = self.turn();
         self.finish_moves()?;
+        self.flush_in_turn()?;
         let data = self.look_at_data()?;
         let replica = match self.replica()? {
             Replica::At(record) => Some(record.position()),
@@ -169,9 +170,11 @@ impl Local {
 
     /// The replica and its records are about to be something else.
     pub(super) fn forget_replica(&self) -> Vec<Step> {
+        self.forget_ahead();
         let mut steps = leftovers(&self.paths.replica);
         steps.push(Step::Remove { path: self.record("position.json") });
         steps.push(Step::Remove { path: self.record("intent.json") });
+        steps.push(Step::Remove { path: self.record("reached.json") });
         steps
     }
 

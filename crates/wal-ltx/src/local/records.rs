@@ -48,14 +48,12 @@ impl PositionRecord {
 
 /// What is about to be applied to the replica. Stays until the next one: it is of no meaning
 /// once the position has reached `to`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Intent {
     /// Before the first page.
     pub(crate) from: Position,
     /// The last transaction of which pages may be in the replica.
     pub(crate) to: Txid,
-    /// The files, for people.
-    pub(crate) files: Vec<String>,
 }
 
 /// What the replica is.
@@ -86,15 +84,16 @@ impl Replica {
     }
 }
 
-/// What the records and the length of the replica (`None`: no file) say together.
+/// What the position, the end of what was announced, and the length of the replica (`None`: no
+/// file) say together.
 pub(super) fn replica(
     record: Option<PositionRecord>,
-    intent: Option<&Intent>,
+    intent: Option<Txid>,
     len: Option<u64>,
 ) -> Replica {
     let (Some(record), Some(len)) = (record, len) else { return Replica::None };
     match intent {
-        Some(intent) if intent.to > record.txid => Replica::Torn { from: record, to: intent.to },
+        Some(to) if to > record.txid => Replica::Torn { from: record, to },
         Some(_) | None if len == record.len() => Replica::At(record),
         Some(_) | None => Replica::None,
     }

@@ -106,6 +106,7 @@ impl Local {
     pub fn set_replica_aside(&self) -> Result<Option<PathBuf>, LocalError> {
         let _turn = self.turn();
         self.finish_moves()?;
+        self.flush_in_turn()?;
         let Replica::At(record) = self.replica()? else { return Ok(None) };
         let at = record.position();
         let to = self.free_name(at.epoch, Some(at.txid))?;

@@ -326,11 +326,8 @@ fn a_rebuild_interrupted_anywhere_replaces_replica_and_record_together() {
         pages: 2,
         timestamp_ms: None,
     };
-    let half_applied = Intent {
-        from: Position::new(Epoch::new(3), Txid::new(9)),
-        to: Txid::new(30),
-        files: Vec::new(),
-    };
+    let half_applied =
+        Intent { from: Position::new(Epoch::new(3), Txid::new(9)), to: Txid::new(30) };
     at_every_step(
         |node| {
             node.replica();
@@ -357,4 +354,65 @@ fn an_interrupted_checkpoint_leaves_clean_data_that_is_retired_again() {
     let at = Position::new(Epoch::new(2), Txid::new(7));
     local.retire(at).unwrap();
     assert_eq!(local.replica_position().unwrap(), Some(at));
+}
+
+#[test]
+fn the_later_end_of_two_announcements_counts_whatever_became_of_the_other() {
+    let node = Node::new();
+    let local = node.open();
+    let path = local.record("intent.json");
+    assert_eq!(intent::read(&path).unwrap(), None);
+    let from = Position::new(Epoch::new(3), Txid::new(9));
+    let intent = |to| Intent { from, to: Txid::new(to) };
+    let mut intents = intent::Intents::begin(&path, intent(10)).unwrap();
+    for to in 10..20 {
+        assert_eq!(intent::read(&path).unwrap(), Some(Txid::new(to)));
+        let before = fs::read(&path).unwrap();
+        intents.announce(&path, intent(to + 1)).unwrap();
+        let after = fs::read(&path).unwrap();
+        for torn in 0..=after.len() {
+            let mixed = [&after[..torn], &before[torn..]].concat();
+            fs::write(&path, mixed).unwrap();
+            assert!(intent::read(&path).unwrap() >= Some(Txid::new(to)), "{to} torn at {torn}");
+        }
+    }
+    fs::write(&path, b"").unwrap();
+    assert!(matches!(intent::read(&path), Err(LocalError::Record { .. })));
+}
+
+#[test]
+fn a_replica_that_is_ahead_is_seen_by_others_while_it_is_held_and_later_if_it_is_durable() {
+    let node = Node::new();
+    drop(node.open());
+    node.replica();
+    let local = node.open();
+    let Replica::At(before) = local.replica().unwrap() else { panic!("it is not there") };
+    let after = PositionRecord { txid: Txid::new(12), ..before };
+    let apply = |local: &Local| {
+        let _turn = local.turn();
+        let writing = local.announce(before.position(), after.txid).unwrap();
+        let torn = Replica::Torn { from: before, to: after.txid };
+        assert_eq!(local.replica().unwrap(), torn);
+        assert_eq!(peek(&node.path("replica.db")).unwrap(), torn);
+        local.applied(writing, after).unwrap();
+    };
+    apply(&local);
+    assert_eq!(local.replica().unwrap(), Replica::At(after));
+    assert_eq!(peek(&node.path("replica.db")).unwrap(), Replica::At(after));
+
+    // Nobody holds the files: what was not made durable is not believed.
+    drop(local);
+    let torn = Replica::Torn { from: before, to: after.txid };
+    assert_eq!(peek(&node.path("replica.db")).unwrap(), torn);
+    let local = node.open();
+    assert_eq!(local.replica().unwrap(), torn);
+
+    apply(&local);
+    local.flush().unwrap();
+    assert_eq!(local.unflushed_since(), None);
+    drop(local);
+    let local = node.open();
+    assert_eq!(local.replica().unwrap(), Replica::At(after));
+    let placed = local.place(Verdict::Swap, Epoch::new(4)).unwrap();
+    assert_eq!(placed.position, Some(after.position()));
 }

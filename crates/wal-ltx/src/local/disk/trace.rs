@@ -73,6 +73,11 @@ pub(crate) fn start(root: &Path, mode: Mode) {
     TRACE.set(Some(trace));
 }
 
+/// What has been done so far.
+pub(crate) fn moment() -> usize {
+    TRACE.with_borrow(|trace| trace.as_ref().map_or(0, |trace| trace.entries.len()))
+}
+
 /// What was written down.
 pub(crate) fn stop() -> Trace {
     let mut trace = TRACE.take().unwrap();
