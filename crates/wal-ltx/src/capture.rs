@@ -20,7 +20,7 @@
 //! Bounds: a file takes 16 MiB of the WAL or one larger transaction; above 4 MiB it is made in
 //! the spool. During an outage up to 1024 files and 1 GiB wait in the spool, then the WAL grows.
 //! Before the write lock is taken what there is to read and to copy is read and copied down to
-//! 1 MiB and 2000 frames, as far as the writers let it. A WAL of more than 16 MiB is cut when
+//! 1 MiB and 500 frames, as far as the writers let it. A WAL of more than 16 MiB is cut when
 //! all of it is in the database file. When more than that is in use, readers that stand in the
 //! way of its beginning anew are waited for, 60 ms at a time.
 //!

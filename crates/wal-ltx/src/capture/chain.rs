@@ -52,6 +52,8 @@ pub(super) struct Chain {
     /// Where the next commit is read; `None` before the WAL's first header.
     cursor: Option<WalCursor>,
     sealed: bool,
+    /// Seals after which the WAL went on instead of starting over, without a break.
+    held_up: u32,
     /// Pages of the database at the cursor.
     pages: u32,
     next: Txid,
@@ -76,6 +78,7 @@ impl Chain {
             wal,
             cursor: None,
             sealed: false,
+            held_up: 0,
             pages,
             next,
             timestamp_ms,
@@ -100,9 +103,21 @@ impl Chain {
         self.sealed
     }
 
+    /// Whether readers of the application keep the WAL from starting over. A single time can be a
+    /// writer that had begun before the seal.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.held_up > 1
+    }
+
     /// Copies what is committed into the database file before a seal does the rest.
     pub(super) fn copy_ahead(&self) -> Result<(), CaptureError> {
         self.database.copy_ahead()
+    }
+
+    /// Frames that are committed and not in the database file; 0 when SQLite cannot say now.
+    pub(super) fn uncopied(&self) -> Result<u64, CaptureError> {
+        let frames = self.database.frames()?;
+        Ok(frames.map_or(0, |frames| frames.committed.saturating_sub(frames.copied)))
     }
 
     /// Length of the WAL in bytes.
@@ -222,6 +237,10 @@ impl Chain {
             return Ok(Read::Broken);
         };
         self.database.still_there()?;
+        if self.sealed {
+            let goes_on = self.cursor.is_some_and(|before| same_wal(&before, &cursor));
+            self.held_up = if goes_on { self.held_up + 1 } else { 0 };
+        }
         self.cursor = Some(found.cursor);
         self.sealed = false;
         self.pages = pages;

@@ -27,12 +27,23 @@ use super::error::{self, CaptureError};
 /// How long a read lock is waited for.
 const BUSY_WITHIN: Duration = Duration::from_millis(500);
 
-/// Between two tries at the write lock. SQLite's own waits grow to 100 ms, and several writers
-/// never leave it free for so long.
+/// Between two tries at the write lock, at first: while somebody commits all the time a try
+/// succeeds only when nobody has committed since it began to read, so many are made.
+const LOCK_SOON: Duration = Duration::from_micros(5);
+
+/// So many of those tries.
+const LOCK_SOON_TRIES: i32 = 500;
+
+/// Between two tries at the write lock, later. SQLite's own waits grow to 100 ms, and several
+/// writers never leave it free for so long.
 const LOCK_EVERY: Duration = Duration::from_millis(1);
 
-/// Tries at the write lock before something else is done.
-const LOCK_TRIES: i32 = 50;
+/// All tries at the write lock before something else is done.
+const LOCK_TRIES: i32 = 530;
+
+/// How long somebody else's checkpoint is waited for while nobody can commit: an application
+/// tries one after every commit, and mostly in vain.
+const OTHER_WITHIN: Duration = Duration::from_millis(2);
 
 /// Device and inode of a file.
 type Identity = (u64, u64);
@@ -237,10 +248,12 @@ impl Database {
         let copied = loop {
             let copied = self.pragma_checkpoint("PASSIVE");
             let all = copied.as_ref().is_ok_and(|f| f.is_some_and(|f| f.copied == f.committed));
-            if all || begin.elapsed() >= patience {
+            let other = copied.as_ref().is_ok_and(Option::is_none);
+            let within = if other { patience.max(OTHER_WITHIN) } else { patience };
+            if all || begin.elapsed() >= within {
                 break copied;
             }
-            std::thread::park_timeout(LOCK_EVERY);
+            std::thread::park_timeout(if other { LOCK_SOON } else { LOCK_EVERY });
         };
         self.hold()?;
         match copied {
@@ -323,7 +336,7 @@ fn connect(path: &Path) -> Result<Connection, CaptureError> {
 
 /// Waits before the next try at the write lock, unless there were enough.
 fn again(tries: i32) -> bool {
-    std::thread::park_timeout(LOCK_EVERY);
+    std::thread::park_timeout(if tries < LOCK_SOON_TRIES { LOCK_SOON } else { LOCK_EVERY });
     tries < LOCK_TRIES
 }
 

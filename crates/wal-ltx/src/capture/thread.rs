@@ -96,6 +96,9 @@ pub(super) struct Thread {
     patient_every: Duration,
     /// No checkpoint before the WAL has so many frames: an application reads an old state.
     seal_frames: u64,
+    /// Frames of the WAL at the last look that found others than the one before, and by how many
+    /// it had grown.
+    grown: (u64, u64),
 }
 
 impl Thread {
@@ -152,6 +155,7 @@ impl Thread {
             patient_at: now,
             patient_every: tidy::PATIENT_EVERY_MIN,
             seal_frames: 0,
+            grown: (0, 0),
         })
     }
 

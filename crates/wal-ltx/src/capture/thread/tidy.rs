@@ -12,14 +12,18 @@ use super::Thread;
 /// After a seal that did not succeed.
 const SEAL_AGAIN: Duration = Duration::from_millis(100);
 
-/// Groups of commits that are made files before the write lock is taken, so that it is short.
+/// Times that the WAL is read and copied before the write lock is taken, so that it is short.
+/// Writers that are faster than that wait meanwhile.
+const NARROWINGS: u32 = 4;
+
+/// Groups of commits that are made files in one of those times.
 const BEFORE_LOCK: u32 = 8;
 
 /// Bytes of the WAL that may as well be read under the write lock.
 const UNDER_LOCK: u64 = 1 << 20;
 
 /// Frames of the WAL that may as well be copied under the write lock.
-const COPIED_UNDER_LOCK: u64 = 2000;
+const COPIED_UNDER_LOCK: u64 = 500;
 
 /// Length in bytes that the WAL keeps. One that has grown beyond, for a transaction, an outage
 /// or a long reader, is cut when that is over.
@@ -51,16 +55,16 @@ impl Thread {
         let waiting = !self.queue.is_empty();
         let due = !waiting && self.snapshots.is_due(self.chain.tip(), now);
         let frames = self.chain.frames();
-        let long = frames > u64::from(self.parts.config.checkpoint_pages).max(self.seal_frames);
+        // By the time the write lock is held: an application that checkpoints by itself begins to
+        // try at 1000 pages, after every commit.
+        let soon = frames + 2 * self.growth(frames);
+        let long = soon > u64::from(self.parts.config.checkpoint_pages).max(self.seal_frames);
         let nothing_new = self.chain.is_sealed() && self.ahead == 0;
         if !due && (!long || nothing_new) {
             return Ok(());
         }
         let seen = self.noticed.unwrap_or(now);
-        if frames > COPIED_UNDER_LOCK {
-            self.chain.copy_ahead()?;
-        }
-        if !self.catch_up(seen)? {
+        if !self.narrow(seen)? {
             return Ok(());
         }
         let patience = self.patience(now);
@@ -88,11 +92,20 @@ impl Thread {
         Ok(())
     }
 
+    /// By how many frames the WAL has grown from one look to the next.
+    fn growth(&mut self, frames: u64) -> u64 {
+        let (before, _) = self.grown;
+        if frames != before {
+            self.grown = (frames, frames.checked_sub(before).unwrap_or(frames));
+        }
+        self.grown.1
+    }
+
     /// How long readers are waited for. Readers that follow one another without a pause keep the
     /// WAL from ever starting over, so when it is long they are; less and less often when that
     /// is in vain, for a reader may last.
     fn patience(&mut self, now: Monotonic) -> Duration {
-        if self.chain.wal_in_use() <= WAL_KEEPS {
+        if self.chain.wal_in_use() <= WAL_KEEPS || !self.chain.is_held_up() {
             self.patient_every = PATIENT_EVERY_MIN;
             return Duration::ZERO;
         }
@@ -118,6 +131,21 @@ impl Thread {
         }
         self.full = !room;
         room
+    }
+
+    /// Reads and copies while others commit, so that little is left to do when they cannot;
+    /// `false` when the chain breaks.
+    fn narrow(&mut self, seen: Monotonic) -> Result<bool, CaptureError> {
+        for _ in 0..NARROWINGS {
+            if self.chain.ahead()? > UNDER_LOCK && !self.catch_up(seen)? {
+                return Ok(false);
+            }
+            if self.chain.uncopied()? <= COPIED_UNDER_LOCK {
+                break;
+            }
+            self.chain.copy_ahead()?;
+        }
+        Ok(true)
     }
 
     /// Makes files of what can be read without the lock; `false` when the chain breaks.
