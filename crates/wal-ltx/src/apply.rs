@@ -6,10 +6,10 @@
 //! batches may follow before [`Local::flush`]: replica synced · position written and synced. The
 //! intent makes the replica count as torn until the position has reached it; that pages are not
 //! durable yet only the process knows that has written them, so after a crash all batches since
-//! the last flush are one that was interrupted. Any files that lead from the recorded position to the
-//! intent or further repair it, whether or not they are the ones that were interrupted, because
-//! every page that may have changed is in them as a whole. Without such files
-//! [`rebuild`] makes a new replica beside the old one and renames it.
+//! the last flush are one that was interrupted. Any files that lead from the recorded position to
+//! the intent or further repair it, whether or not they are the ones that were interrupted,
+//! because every page that may have changed is in them as a whole. Without such files [`rebuild`]
+//! makes a new replica beside the old one and renames it.
 //!
 //! Memory: one page and one file's page index, beyond what [`Content::Memory`] holds.
 

@@ -55,8 +55,8 @@
 //! **Create**: the empty database is made beside, then: leftovers removed · sync · new → data ·
 //! stamp written · sync.
 //!
-//! **Apply** is no list: pages are written over others under an announced end, see [`crate::apply`].
-//! Whatever makes the replica another file flushes it or forgets it first.
+//! **Apply** is no list: pages are written over others under an announced end, see
+//! [`crate::apply`]. Whatever makes the replica another file flushes it or forgets it first.
 //!
 //! All calls block: run them where blocking is allowed. They take turns.
 
