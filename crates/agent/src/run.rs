@@ -17,6 +17,7 @@ use ccm_wal_ltx::compact::CompactConfig;
 use ccm_wal_ltx::follow::FollowConfig;
 use ccm_wal_ltx::local::{Local, Paths};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{self, BackendPort, GuardLink, GuardProgram, Measured, Runner};
@@ -38,6 +39,10 @@ const EVENT_QUEUE: usize = 256;
 
 /// Commands of operators that may wait for the loop.
 const COMMAND_QUEUE: usize = 16;
+
+/// What the files have to come to rest when the daemon ends: what a replica has of the last
+/// commits is made durable, so that it is whole without the bucket.
+const FILES_REST_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the tasks have to end when the daemon does.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(5);
@@ -264,7 +269,8 @@ impl Daemon<'_> {
         let start = self.start_event(marker.exists());
         let (nodes, node) = (self.joined.nodes.clone(), self.settings.node.clone());
         let steps = Steps::new(Arc::clone(&self.here.counts));
-        let dispatch = self.lanes(view, announce, marker);
+        let rested = CancellationToken::new();
+        let dispatch = self.lanes(view, announce, marker, rested.clone());
         let inputs = Inputs { shutdown, deaths, refused, commands, events };
         let ended = EventLoop::new(machine, dispatch, status, steps).run(inputs, start).await;
         // The last answers go out before the daemon does.
@@ -272,6 +278,9 @@ impl Daemon<'_> {
         present.cancel();
         if ended.is_ok() {
             tokio::join!(presence::withdraw(&nodes, &node), announced.withdraw());
+        }
+        if timeout(FILES_REST_WITHIN, rested.cancelled()).await.is_err() {
+            tracing::warn!(within = ?FILES_REST_WITHIN, "the files did not come to rest");
         }
         ended
     }
@@ -358,6 +367,7 @@ impl Daemon<'_> {
         view: watch::Sender<View>,
         announce: Arc<Notify>,
         left_marker: PathBuf,
+        rested: CancellationToken,
     ) -> Dispatch {
         let Self { settings, instance, tasks, events, here, joined } = self;
         let (to_files, files_queue) = mpsc::channel(LANE_QUEUE);
@@ -381,7 +391,11 @@ impl Daemon<'_> {
             asked,
             tasks: tasks.clone(),
         };
-        tasks.spawn("files lane", files.run(files_queue));
+        tasks.spawn("files lane", async move {
+            // Also when it dies.
+            let _rested = rested.drop_guard();
+            files.run(files_queue).await;
+        });
         let stop_asked = watch::Sender::new(OpId(0));
         let kill_asked = watch::Sender::new(OpId(0));
         let lane = backend::Lane {

@@ -227,12 +227,16 @@ impl Local {
     /// Those of [`Local::data`].
     pub fn summary(&self) -> Result<DataSummary, LocalError> {
         let data = self.data()?;
-        let replica = self.replica_position()?.map(|position| position.epoch);
+        let (replica, torn) = match self.replica_now()? {
+            Replica::None => (None, None),
+            Replica::At(record) => (Some(record.epoch), None),
+            Replica::Torn { from, .. } => (None, Some(from.epoch)),
+        };
         let present = match data {
             DataFile::Missing => false,
             DataFile::Database { .. } => true,
         };
-        Ok(DataSummary { present, stamp: data.epoch(), replica })
+        Ok(DataSummary { present, stamp: data.epoch(), replica, torn })
     }
 
     /// The highest epoch that the files of this node know of.
@@ -252,12 +256,16 @@ impl Local {
     /// # Errors
     /// [`LocalError::Io`], [`LocalError::Record`].
     pub fn replica_position(&self) -> Result<Option<Position>, LocalError> {
-        let _turn = self.turn();
-        self.finish_moves()?;
-        Ok(match self.replica()? {
+        Ok(match self.replica_now()? {
             Replica::At(record) => Some(record.position()),
             Replica::None | Replica::Torn { .. } => None,
         })
+    }
+
+    fn replica_now(&self) -> Result<Replica, LocalError> {
+        let _turn = self.turn();
+        self.finish_moves()?;
+        self.replica()
     }
 
     /// Takes the turn: one operation on the files at a time.

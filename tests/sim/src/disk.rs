@@ -148,7 +148,7 @@ impl Disk {
     pub(crate) fn summary(&self) -> DataSummary {
         let stamp = self.stamp.map(|stamp| stamp.epoch).filter(|_| self.data.is_some());
         let replica = self.replica_at().map(|at| at.epoch);
-        DataSummary { present: self.data.is_some(), stamp, replica }
+        DataSummary { present: self.data.is_some(), stamp, replica, torn: None }
     }
 
     /// The highest epoch that the files know of.

@@ -24,6 +24,9 @@ pub struct DataSummary {
     pub stamp: Option<Epoch>,
     /// The epoch of the replica's last transaction; `None` without a usable replica.
     pub replica: Option<Epoch>,
+    /// The epoch of the last transaction that a replica had before it was torn: it is between two
+    /// positions, and only files of the bucket make it whole.
+    pub torn: Option<Epoch>,
 }
 
 /// Why nobody but the operator can decide.
@@ -39,6 +42,17 @@ pub enum Refusal {
         /// The last transaction in the bucket.
         tip: Txid,
     },
+    /// The bucket has lost everything while a replica was being written to.
+    #[error(
+        "the bucket is empty, and the replica of this node, of epoch {epoch}, was being written to \
+         when its daemon or host ended: only the bucket could have made it whole. A node that has \
+         all the data takes over by itself. When there is none, restore a backup, or remove the \
+         replica to begin with an empty database"
+    )]
+    TornAlone {
+        /// The epoch of the last transaction that the replica has as a whole.
+        epoch: Epoch,
+    },
 }
 
 /// Decides whether the data file or the bucket is the newest data there is.
@@ -50,9 +64,16 @@ pub enum Refusal {
 /// empty although there is a replica has lost everything: the replica is what it had.
 ///
 /// # Errors
-/// [`Refusal::Unrelated`] when an unstamped data file meets a bucket without epochs.
+/// [`Refusal::Unrelated`] when an unstamped data file meets a bucket without epochs;
+/// [`Refusal::TornAlone`] when the bucket is empty and a torn replica had newer data than the file.
 pub fn compare(data: DataSummary, files: &[LtxInfo]) -> Result<Verdict, Refusal> {
     let Some(tip) = files.iter().map(|f| f.name.max).max() else {
+        let own = data.stamp.filter(|_| data.present);
+        if let Some(epoch) = data.torn
+            && own < Some(epoch)
+        {
+            return Err(Refusal::TornAlone { epoch });
+        }
         return Ok(match (data.present, data.replica) {
             (true, replica) if data.stamp >= replica => Verdict::Keep,
             (true | false, Some(_)) => Verdict::Swap,

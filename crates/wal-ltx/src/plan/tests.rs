@@ -142,7 +142,27 @@ fn the_newest_data_is_served_and_never_an_older_copy() {
         (true, epoch(2), "0:1-1 0:2-2@2 0:3-3@3", Ok(Verdict::Swap)),
     ];
     for (present, stamp, bucket, expected) in cases {
-        let data = DataSummary { present: *present, stamp: *stamp, replica: None };
+        let data = DataSummary { present: *present, stamp: *stamp, replica: None, torn: None };
         assert_eq!(compare(data, &files(bucket)), *expected, "{data:?} {bucket}");
+    }
+}
+
+#[test]
+fn a_torn_replica_and_an_empty_bucket_are_never_an_empty_database() {
+    let epoch = |e: u64| Some(Epoch::new(e));
+    let torn = epoch(4);
+    let alone = Err(Refusal::TornAlone { epoch: Epoch::new(4) });
+    let cases = [
+        (false, None, "", alone),
+        (false, epoch(5), "", alone),
+        (true, None, "", alone),
+        (true, epoch(3), "", alone),
+        (true, epoch(4), "", Ok(Verdict::Keep)),
+        (true, epoch(5), "", Ok(Verdict::Keep)),
+        (false, None, "9:1-2@1", Ok(Verdict::Swap)),
+    ];
+    for (present, stamp, bucket, expected) in cases {
+        let data = DataSummary { present, stamp, replica: None, torn };
+        assert_eq!(compare(data, &files(bucket)), expected, "{data:?} {bucket}");
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use ccm_harness::processes::Signal;
 use ccm_harness::{Cluster, ClusterOptions, PATIENCE, wait};
+use serde_json::Value;
 
 use crate::machine::{LOAD, alone};
 
@@ -94,4 +95,39 @@ fn a_primary_that_nobody_replaced_goes_on_from_its_own_file() {
         assert!(lost.acks.is_empty(), "round {round} lost: {:?}", lost.acks);
         assert_eq!(cluster.integrity(0), "ok");
     }
+}
+
+/// What the records of a replica say: how far it is durable, and how far pages of it may be.
+fn durable_and_begun(node: &ccm_harness::Node) -> (u64, u64) {
+    let state = node
+        .replica()
+        .with_file_name(format!("{}-ccm", node.replica().file_name().unwrap().to_string_lossy()));
+    let read = |name: &str| std::fs::read_to_string(state.join(name)).unwrap();
+    let position: Value = serde_json::from_str(&read("position.json")).unwrap();
+    let intents = serde_json::Deserializer::from_str(&read("intent.json"))
+        .into_iter::<Value>()
+        .map(|intent| intent.unwrap()["to"].as_u64().unwrap())
+        .max();
+    (position["txid"].as_u64().unwrap(), intents.unwrap())
+}
+
+#[test]
+fn a_passive_that_is_stopped_under_load_leaves_a_replica_that_is_whole_without_the_bucket() {
+    let _machine = alone();
+    let mut cluster = Cluster::start(ClusterOptions::default());
+    let first = cluster.wait_serving();
+    cluster.wait_follows(1 - first);
+    let writer = cluster.writer("load", LOAD);
+    for _ in 0..4 {
+        cluster.wait_acknowledged(&writer, 100);
+        cluster.wait_follows(1 - first);
+        let passive = &mut cluster.nodes[1 - first];
+        assert!(passive.terminate(PATIENCE).success(), "{}", passive.log_tail());
+        let (durable, begun) = durable_and_begun(passive);
+        assert_eq!(durable, begun, "pages are in the replica that only the bucket can complete");
+        passive.start();
+    }
+    let acks = writer.stop();
+    let rows = cluster.rows(first, &acks);
+    assert!(rows.lost(&acks, first, Instant::now()).acks.is_empty());
 }
