@@ -381,10 +381,7 @@ impl Daemon<'_> {
                 ..FollowConfig::new(settings.node.clone())
             },
             capture: capture_config(settings, &here.local),
-            compact: CompactConfig::new(
-                here.local.state_dir().to_path_buf(),
-                settings.files.retention,
-            ),
+            compact: compact_config(settings, &here.local),
             local: here.local,
             events: events.clone(),
             view,
@@ -462,4 +459,8 @@ fn capture_config(settings: &Settings, local: &Local) -> CaptureConfig {
         snapshot_interval: settings.files.snapshot_interval,
         ..CaptureConfig::new(settings.files.data.clone(), local.state_dir().to_path_buf())
     }
+}
+
+fn compact_config(settings: &Settings, local: &Local) -> CompactConfig {
+    CompactConfig::new(local.state_dir().to_path_buf(), settings.files.retention)
 }
