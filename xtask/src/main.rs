@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod dist;
 mod docs;
 mod setup;
 mod sim;
@@ -42,6 +43,12 @@ enum Cli {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Make what is installed: a .deb, a .rpm and a tarball with their checksums.
+    Dist {
+        /// For `ccm-dist`; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Write the pages under docs/ that come from the code.
     Docs,
     /// Check layers, manifests, sizes, names, words and generated pages.
@@ -60,6 +67,7 @@ fn main() -> ExitCode {
         Cli::Test { args } => test::run(&args),
         Cli::Sim { args } => sim::run(&args),
         Cli::Bench { args } => bench::run(&args),
+        Cli::Dist { args } => dist::run(&args),
         Cli::Docs => docs::run(),
         Cli::Tidy => tidy::run(),
         Cli::Ci => ci::run(),

@@ -50,10 +50,11 @@ const AFFECTED_SQLITE: &str = "apsw";
 const AFFECTED_VERSIONS: [&str; 3] = ["3.46.0.1", "3.46.1.0", "3.50.4.0"];
 
 /// What the tests need of the system: a file or command that shows it is there, and its package.
-const SYSTEM: [(&str, &str); 7] = [
+const SYSTEM: [(&str, &str); 8] = [
     ("setpriv", "util-linux"),
     ("ip", "iproute2"),
     ("sqlite3", "sqlite3"),
+    ("rpm", "rpm"),
     ("systemctl", "systemd"),
     ("/lib/systemd/systemd", "systemd"),
     ("dbus-daemon", "dbus"),

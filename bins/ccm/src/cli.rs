@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 /// High availability for self-hosted Convex backends: one PRIMARY that serves, PASSIVE nodes that
 /// follow and take over, coordinated through NATS.
@@ -85,6 +86,22 @@ pub(crate) enum Command {
     /// Keep the deadline of the lease for a daemon, which starts this by itself
     #[command(hide = true)]
     Guard(Guard),
+    /// Print the completions of the command line for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+        /// The name under which the program is called
+        #[arg(long, value_name = "NAME", default_value = "ccm")]
+        name: String,
+    },
+    /// Write the man pages
+    #[command(hide = true)]
+    Man {
+        /// The folder that they go to
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
     /// Print the version
     Version,
 }

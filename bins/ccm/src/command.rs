@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod completions;
 mod daemon;
 mod demote;
 mod diverged;
@@ -8,6 +9,7 @@ mod init;
 mod join;
 mod leave;
 mod ltx;
+mod man;
 mod promote;
 mod restore;
 mod services;
@@ -43,6 +45,8 @@ pub(crate) fn run(cli: Cli) -> Ended {
         Command::Ltx(ltx) => wait_for(ltx::run(shared, &ltx)),
         Command::Verify { no_check } => wait_for(verify::run(shared, !no_check)),
         Command::Diverged(diverged) => wait_for(diverged::run(shared, &diverged)),
+        Command::Completions { shell, name } => completions::run(shell, &name),
+        Command::Man { dir } => man::run(&dir),
         Command::Version => version::run(shared),
     }
 }
