@@ -1,9 +1,7 @@
 //! The RPM package.
 
 use anyhow::Result;
-use rpm::{
-    BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder, Scriptlet,
-};
+use rpm::{BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder};
 
 use crate::elf::{Machine, Needed, dotted};
 use crate::entry::{Entry, ForWhom, What};
@@ -12,42 +10,39 @@ use crate::scripts;
 
 /// What everything in the package is under.
 const LICENCE: &str = "Apache-2.0";
+/// Which machine built it is nobody's business.
+const BUILD_HOST: &str = "localhost";
+/// What the scripts and the guard run.
+const REQUIRED: [&str; 4] = ["/usr/sbin/groupadd", "/usr/sbin/useradd", "/usr/bin/setpriv", "/bin/sh"];
 
 pub(crate) fn make(release: &Release, contents: &[Entry]) -> Result<Vec<u8>> {
     let compression = CompressionWithLevel::Gzip(release.compression);
-    let config = BuildConfig::default().compression(compression).source_date(release.epoch);
+    let config = BuildConfig::v4().compression(compression).source_date(release.epoch);
     let machine = release.linked.machine;
-    let mut package =
-        PackageBuilder::new(NAME, &release.version, LICENCE, machine.rpm(), SUMMARY)
-            .using_config(config)
-            .release(release.revision.to_string())
-            .description(DESCRIPTION)
-            .build_host("localhost")
-            .post_install_script(scriptlet("post")?)
-            .pre_uninstall_script(scriptlet("preun")?)
-            .post_uninstall_script(scriptlet("postun")?)
-            .post_trans_script(scriptlet("posttrans")?)
-            .requires(Dependency::any("/usr/sbin/useradd"))
-            .requires(Dependency::any("util-linux"));
-    for dependency in release.linked.needs.iter().flat_map(|needed| symbols(machine, needed)) {
-        package = package.requires(Dependency::any(dependency));
+    let mut package = PackageBuilder::new(NAME, &release.version, LICENCE, machine.rpm(), SUMMARY);
+    package.using_config(config).build_host(BUILD_HOST);
+    package.release(release.revision.to_string()).description(DESCRIPTION);
+    package.post_install_script(scripts::rpm("post")?);
+    package.post_trans_script(scripts::rpm("posttrans")?);
+    package.pre_uninstall_script(scripts::rpm("preun")?);
+    package.post_uninstall_script(scripts::rpm("postun")?);
+    for needed in REQUIRED {
+        package.requires(Dependency::any(needed));
+    }
+    for symbols in release.linked.needs.iter().flat_map(|needed| symbols(machine, needed)) {
+        package.requires(Dependency::any(symbols));
     }
     for entry in contents.iter().filter(|entry| entry.for_whom != ForWhom::Debian) {
-        package = with(package, entry)?;
+        add(&mut package, entry)?;
     }
     let mut bytes = Vec::new();
     package.build()?.write(&mut bytes)?;
     Ok(bytes)
 }
 
-/// A script that rpm runs.
-fn scriptlet(name: &str) -> Result<Scriptlet> {
-    Ok(Scriptlet::new(scripts::rpm(name)?))
-}
-
-fn with(package: PackageBuilder, entry: &Entry) -> Result<PackageBuilder> {
+fn add(package: &mut PackageBuilder, entry: &Entry) -> Result<()> {
     let path = entry.path.as_str();
-    Ok(match &entry.what {
+    match &entry.what {
         What::Folder => package.with_dir_entry(FileOptions::dir(path))?,
         What::Link { to } => package.with_symlink(FileOptions::symlink(path, to))?,
         What::File { bytes, mode } => {
@@ -58,9 +53,10 @@ fn with(package: PackageBuilder, entry: &Entry) -> Result<PackageBuilder> {
             if entry.is_document() {
                 options = options.doc();
             }
-            package.with_file_contents(bytes.clone(), options)?
+            package.with_file_contents(bytes.as_slice(), options)?
         }
-    })
+    };
+    Ok(())
 }
 
 /// What the libraries provide, as rpm's own generator writes it.
