@@ -34,7 +34,7 @@ make_folders() {
 
 reload_units() {
     if booted; then
-        systemctl daemon-reload
+        systemctl daemon-reload || true
     fi
 }
 
@@ -43,7 +43,7 @@ reload_units() {
 # virtual IP until the lease runs out, and the new daemon goes on with both before that.
 replace_daemon() {
     booted || return 0
-    pid=$(systemctl show --property=MainPID --value "$unit")
+    pid=$(systemctl show --property=MainPID --value "$unit") || pid=0
     if [ "${pid:-0}" -eq 0 ]; then
         return 0
     fi

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use flate2::{Compression, GzBuilder};
-use tar::{Builder, EntryType, Header, HeaderMode};
+use tar::{Builder, EntryType, Header};
 
 use crate::entry::{Entry, What};
 use crate::release::Release;
@@ -17,8 +17,9 @@ const LINK: u32 = 0o777;
 /// A tar file, compressed, with every path under `prefix` and every folder on the way.
 pub(crate) fn tar_gz(release: &Release, prefix: &str, entries: &[Entry]) -> Result<Vec<u8>> {
     let mut builder = Builder::new(Vec::new());
-    builder.mode(HeaderMode::Deterministic);
-    for entry in &with_folders(entries) {
+    let mut all = vec![Entry::folder("")];
+    all.extend(with_folders(entries));
+    for entry in &all {
         let path = format!("{prefix}{}", entry.path);
         append(&mut builder, release.epoch, &path, entry)
             .with_context(|| format!("could not archive {path}"))?;
@@ -46,37 +47,42 @@ pub(crate) fn with_folders(entries: &[Entry]) -> Vec<Entry> {
     all
 }
 
-fn append(
-    builder: &mut Builder<Vec<u8>>,
-    time: u32,
-    path: &str,
-    entry: &Entry,
-) -> Result<(), std::io::Error> {
+fn append(builder: &mut Builder<Vec<u8>>, time: u32, path: &str, entry: &Entry) -> Result<()> {
     let mut header = Header::new_gnu();
     header.set_mtime(time.into());
     header.set_uid(0);
     header.set_gid(0);
     header.set_username("root")?;
     header.set_groupname("root")?;
-    header.set_size(0);
+    header.set_size(entry.bytes().len() as u64);
     match &entry.what {
         What::Folder => {
             header.set_entry_type(EntryType::Directory);
             header.set_mode(FOLDER);
-            builder.append_data(&mut header, format!("{path}/"), std::io::empty())
+            name(&mut header, &format!("{path}/"))?;
         }
-        What::File { bytes, mode } => {
+        What::File { mode, .. } => {
             header.set_entry_type(EntryType::Regular);
             header.set_mode(*mode);
-            header.set_size(bytes.len() as u64);
-            builder.append_data(&mut header, path, bytes.as_slice())
+            name(&mut header, path)?;
         }
         What::Link { to } => {
             header.set_entry_type(EntryType::Symlink);
             header.set_mode(LINK);
-            builder.append_link(&mut header, path, to)
+            header.set_link_name(to)?;
+            name(&mut header, path)?;
         }
     }
+    header.set_cksum();
+    Ok(builder.append(&header, entry.bytes())?)
+}
+
+/// The name as it is: the library would take away the `./` that dpkg's own archives begin with.
+fn name(header: &mut Header, path: &str) -> Result<()> {
+    let field = &mut header.as_old_mut().name;
+    ensure!(path.len() < field.len(), "{path} is longer than a tar header has room for");
+    field[..path.len()].copy_from_slice(path.as_bytes());
+    Ok(())
 }
 
 #[cfg(test)]
@@ -85,7 +91,8 @@ mod tests {
 
     #[test]
     fn folders_come_once_and_before_what_is_in_them() {
-        let entries = [Entry::file("/b/c/two", ""), Entry::file("/b/c/one", ""), Entry::folder("/a")];
+        let entries =
+            [Entry::file("/b/c/two", ""), Entry::file("/b/c/one", ""), Entry::folder("/a")];
         let paths: Vec<String> = with_folders(&entries).into_iter().map(|e| e.path).collect();
         assert_eq!(paths, ["/a", "/b", "/b/c", "/b/c/one", "/b/c/two"]);
     }

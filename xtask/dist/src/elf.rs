@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use object::elf::{EM_AARCH64, EM_X86_64, FileHeader64};
-use object::read::elf::{Dyn as _, FileHeader as _, SectionHeader as _};
+use object::read::elf::{Dyn as _, FileHeader as _};
 use object::{Endianness, elf};
 
 /// The processor.
@@ -58,7 +58,7 @@ impl Linked {
         let mut needs: BTreeMap<String, BTreeMap<String, Vec<u32>>> = BTreeMap::new();
         if let Some((entries, strings)) = sections.dynamic(endian, program)? {
             let strings = sections.strings(endian, program, strings)?;
-            for entry in entries.iter().filter(|e| e.d_tag(endian) == elf::DT_NEEDED.into()) {
+            for entry in entries.iter().filter(|e| e.d_tag(endian) == u64::from(elf::DT_NEEDED)) {
                 needs.entry(text(entry.string(endian, strings)?)?).or_default();
             }
         }

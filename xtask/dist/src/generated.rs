@@ -39,10 +39,7 @@ pub(crate) fn man_pages(built: &Built, release: &Release) -> Result<Vec<Entry>> 
     let dir = tempfile::tempdir()?;
     let path = dir.path().to_str().context("the folder for temporary files is not UTF-8")?;
     ask(&built.path, &["man", "--dir", path])?;
-    let mut all = vec![Entry::link(
-        &format!("{MAN}/{SECOND_NAME}.1.gz"),
-        &format!("{NAME}.1.gz"),
-    )];
+    let mut all = vec![Entry::link(&format!("{MAN}/{SECOND_NAME}.1.gz"), &format!("{NAME}.1.gz"))];
     for page in std::fs::read_dir(dir.path())? {
         let page = page?;
         let name = page.file_name().to_string_lossy().into_owned();

@@ -127,8 +127,9 @@ fn build(libc: Libc) -> Result<PathBuf> {
     ensure!(built.status.success(), "cargo build ended with {}", built.status);
     let messages = String::from_utf8(built.stdout)?;
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let program = messages.filter_map(|message| Some(message["executable"].as_str()?.to_owned()));
-    program.last().map(PathBuf::from).context("cargo build names no program")
+    let mut program =
+        messages.filter_map(|message| Some(message["executable"].as_str()?.to_owned()));
+    program.next_back().map(PathBuf::from).context("cargo build names no program")
 }
 
 /// Runs a command and fails with its own words.

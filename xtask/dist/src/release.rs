@@ -112,8 +112,13 @@ mod tests {
     #[test]
     fn names_are_those_that_the_tools_of_each_format_expect() {
         let linked = Linked { machine: Machine::X86_64, needs: Vec::new() };
-        let release =
-            Release { version: String::from("1.2.3"), revision: 4, linked, epoch: 0, compression: 1 };
+        let release = Release {
+            version: String::from("1.2.3"),
+            revision: 4,
+            linked,
+            epoch: 0,
+            compression: 1,
+        };
         assert_eq!(release.deb_name(), "ccm_1.2.3-4_amd64.deb");
         assert_eq!(release.rpm_name(), "ccm-1.2.3-4.x86_64.rpm");
         assert_eq!(release.tar_name(), "ccm-1.2.3-x86_64-linux-musl.tar.gz");

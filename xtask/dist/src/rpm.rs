@@ -13,7 +13,8 @@ const LICENCE: &str = "Apache-2.0";
 /// Which machine built it is nobody's business.
 const BUILD_HOST: &str = "localhost";
 /// What the scripts and the guard run.
-const REQUIRED: [&str; 4] = ["/usr/sbin/groupadd", "/usr/sbin/useradd", "/usr/bin/setpriv", "/bin/sh"];
+const REQUIRED: [&str; 4] =
+    ["/usr/sbin/groupadd", "/usr/sbin/useradd", "/usr/bin/setpriv", "/bin/sh"];
 
 pub(crate) fn make(release: &Release, contents: &[Entry]) -> Result<Vec<u8>> {
     let compression = CompressionWithLevel::Gzip(release.compression);
@@ -66,9 +67,11 @@ fn symbols(machine: Machine, needed: &Needed) -> Vec<String> {
     };
     let Needed { library, versions } = needed;
     let mut all = vec![format!("{library}(){bits}")];
-    all.extend(versions.iter().map(|(name, numbers)| {
-        format!("{library}({name}_{}){bits}", dotted(numbers))
-    }));
+    all.extend(
+        versions
+            .iter()
+            .map(|(name, numbers)| format!("{library}({name}_{}){bits}", dotted(numbers))),
+    );
     all
 }
 

@@ -19,7 +19,9 @@ mount -t tmpfs tmpfs run
 mkdir -p run/systemd/system run/first run/second
 mount --bind "$FIRST" run/first
 mount --bind "$SECOND" run/second
-cat >usr/local/sbin/systemctl <<'END'
+# rpm looks in /usr/bin only.
+rm usr/bin/systemctl
+cat >usr/bin/systemctl <<'END'
 #!/bin/sh
 echo "systemctl $*" >>/run/calls
 case "$*" in
@@ -27,7 +29,7 @@ case "$*" in
 "stop "*) if [ -e /run/daemon.pid ]; then kill -TERM "$(cat /run/daemon.pid)"; fi ;;
 esac
 END
-chmod 755 usr/local/sbin/systemctl
+chmod 755 usr/bin/systemctl
 exec chroot . sh -c "$STORY"
 "#;
 
@@ -39,7 +41,7 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 chapter() { echo "== $1"; : >/run/calls; }
 calls() { cat /run/calls; }
-daemon() { sleep 1000 & echo $! >/run/daemon.pid; }
+daemon() { sleep 60 & echo $! >/run/daemon.pid; }
 ended() { status=0; wait "$(cat /run/daemon.pid)" || status=$?; rm /run/daemon.pid; echo "the daemon ended with $status"; }
 lives() { kill -0 "$(cat /run/daemon.pid)" && echo "the daemon lives"; }
 "#;
