@@ -54,11 +54,10 @@ pub(crate) fn changelog(release: &Release) -> Result<Vec<u8>> {
     let time = Timestamp::from_second(release.epoch.into())?;
     let date = jiff::fmt::rfc2822::to_string(&time.in_tz("UTC")?)?;
     let version = release.deb_version();
+    let times = ordinal(release.revision);
+    let change = format!("  * Version {}, packaged for the {times} time.", release.version);
     let text = format!(
-        "{NAME} ({version}) unstable; urgency=medium\n\n  * Version {}, packaged for the {} time.\n\n \
-         -- {MAINTAINER}  {date}\n",
-        release.version,
-        ordinal(release.revision),
+        "{NAME} ({version}) unstable; urgency=medium\n\n{change}\n\n -- {MAINTAINER}  {date}\n"
     );
     gzip(release, text.as_bytes())
 }

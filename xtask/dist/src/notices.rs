@@ -186,7 +186,9 @@ mod tests {
                 package("cc", from.clone(), "lib"), package("testing", from, "lib"),
             ],
             "resolve": { "nodes": [
-                { "id": "ccm", "deps": [on("ccm-types", Value::Null), on("testing", json!("dev"))] },
+                { "id": "ccm", "deps": [
+                    on("ccm-types", Value::Null), on("testing", json!("dev")),
+                ] },
                 { "id": "ccm-types", "deps": [on("b", Value::Null), on("derive", Value::Null)] },
                 { "id": "b", "deps": [on("a", Value::Null), on("cc", json!("build"))] },
                 { "id": "a", "deps": [] }, { "id": "derive", "deps": [on("syn", Value::Null)] },

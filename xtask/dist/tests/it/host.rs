@@ -20,6 +20,8 @@ mkdir -p run/systemd/system run/first run/second
 mount --bind "$FIRST" run/first
 mount --bind "$SECOND" run/second
 # rpm looks in /usr/bin only.
+# It would read every page of the system again at each step.
+rm -f var/lib/man-db/auto-update
 rm usr/bin/systemctl
 cat >usr/bin/systemctl <<'END'
 #!/bin/sh
@@ -42,7 +44,10 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 chapter() { echo "== $1"; : >/run/calls; }
 calls() { cat /run/calls; }
 daemon() { sleep 60 & echo $! >/run/daemon.pid; }
-ended() { status=0; wait "$(cat /run/daemon.pid)" || status=$?; rm /run/daemon.pid; echo "the daemon ended with $status"; }
+ended() {
+    status=0; wait "$(cat /run/daemon.pid)" || status=$?
+    rm /run/daemon.pid; echo "the daemon ended with $status"
+}
 lives() { kill -0 "$(cat /run/daemon.pid)" && echo "the daemon lives"; }
 "#;
 
