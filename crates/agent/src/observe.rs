@@ -16,6 +16,7 @@ use ccm_election::LeaseStatus;
 use ccm_kv_state::{NodeRecord, Nodes};
 use ccm_role::Phase;
 use ccm_types::{BootClock, Epoch, NodeId, RoleName, Txid};
+use ccm_wal_ltx::capture::CaptureProgress;
 use ccm_wal_ltx::compact::CompactProgress;
 use ccm_wal_ltx::local;
 use tokio::sync::watch;
@@ -260,11 +261,21 @@ impl Observer {
                     txid: progress.txid,
                     lag: progress.oldest_unshipped.map_or(Duration::ZERO, |at| now.since(at)),
                     unshipped: progress.unshipped_bytes,
-                    problem: bucket_problem(&compaction.borrow()),
+                    problem: bucket_problem(&compaction.borrow()).or_else(|| held_back(&progress)),
                 }
             }
         }
     }
+}
+
+fn held_back(progress: &CaptureProgress) -> Option<String> {
+    progress.holds_back.then(|| {
+        format!(
+            "commits come faster than the bucket takes them and are held back; {} bytes of the WAL \
+             wait",
+            progress.unshipped_bytes
+        )
+    })
 }
 
 fn diverged_file(file: &local::Diverged) -> DivergedFile {

@@ -19,6 +19,8 @@
 //!
 //! Bounds: a file takes 16 MiB of the WAL or one larger transaction; above 4 MiB it is made in
 //! the spool. During an outage up to 1024 files and 1 GiB wait in the spool, then the WAL grows.
+//! An application that commits faster than the bucket takes it is held back from half of that on,
+//! and from a WAL of a sixteenth of it on, up to 50 ms at a time: see `brake`.
 //! Before the write lock is taken what there is to read and to copy is read and copied down to
 //! 1 MiB and 500 frames, as far as the writers let it. A WAL of more than 16 MiB is cut when
 //! all of it is in the database file. When more than that is in use, readers that stand in the
@@ -30,6 +32,7 @@
 
 mod batch;
 mod begin;
+mod brake;
 mod chain;
 mod error;
 mod image;
@@ -71,10 +74,12 @@ pub struct CaptureConfig {
     pub checkpoint_pages: u32,
     /// The longest time between two looks at the WAL.
     pub poll: Duration,
+    /// Bytes that may wait in the spool for the bucket; then the WAL grows instead.
+    pub backlog_max: u64,
 }
 
 impl CaptureConfig {
-    /// Checkpoints at 1000 pages, a snapshot every hour.
+    /// Checkpoints at 1000 pages, a snapshot every hour, at most 1 GiB in the spool.
     #[must_use]
     pub fn new(data: PathBuf, spool: PathBuf) -> Self {
         Self {
@@ -84,6 +89,7 @@ impl CaptureConfig {
             snapshot_interval: Duration::from_secs(3600),
             checkpoint_pages: 1000,
             poll: Duration::from_millis(250),
+            backlog_max: 1 << 30,
         }
     }
 }
@@ -99,6 +105,10 @@ pub struct CaptureProgress {
     pub oldest_unshipped: Option<Monotonic>,
     /// Bytes of LTX put into the bucket.
     pub shipped_bytes_total: u64,
+    /// Commits are held back now, because they come faster than the bucket takes them.
+    pub holds_back: bool,
+    /// How long they were held back in all.
+    pub held_back: Duration,
     /// Capture has ended by itself.
     pub ended: Option<CaptureEnd>,
 }

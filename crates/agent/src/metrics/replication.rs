@@ -51,6 +51,7 @@ impl Seen {
     fn note(&mut self, progress: &CaptureProgress, now: Monotonic, counts: &Counts) {
         let last = self.progress.replace(progress.clone()).unwrap_or_default();
         counts.shipped_bytes(progress.shipped_bytes_total.saturating_sub(last.shipped_bytes_total));
+        counts.held_back(progress.held_back.saturating_sub(last.held_back));
         // A commit that was first heard of when it was in the bucket says nothing.
         if progress.txid > last.txid
             && let Some(seen) = last.oldest_unshipped
@@ -66,6 +67,21 @@ mod tests {
 
     use super::*;
     use crate::metrics::steps::tests::values;
+
+    #[test]
+    fn the_time_for_which_commits_are_held_back_is_added_up_over_captures() {
+        let counts = Counts::new(&ClusterId::new("test").unwrap(), &NodeId::new("me").unwrap());
+        let held_back = |millis| CaptureProgress {
+            held_back: std::time::Duration::from_millis(millis),
+            ..CaptureProgress::default()
+        };
+        let now = Monotonic::from_millis(1);
+        for capture in [&[0, 250, 250, 750][..], &[0, 125]] {
+            let mut seen = Seen::default();
+            capture.iter().for_each(|millis| seen.note(&held_back(*millis), now, &counts));
+        }
+        assert_eq!(values(&counts, "ccm_commits_held_back_seconds_total", ""), ["0.875"]);
+    }
 
     #[test]
     fn bytes_and_latency_are_of_what_the_bucket_has_acknowledged() {

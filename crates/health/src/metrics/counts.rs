@@ -1,6 +1,7 @@
 //! What is counted while the daemon lives.
 
 use std::borrow::Cow;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use ccm_types::{ClusterId, NodeId};
@@ -58,6 +59,7 @@ pub struct Counts {
     wal_bytes: Counter,
     renewals: Histogram,
     shipments: Histogram,
+    held_back: Counter<f64, AtomicU64>,
     steps: Histograms,
     promotions: Histogram,
     failovers: Family<Reason, Counter>,
@@ -79,6 +81,7 @@ impl Counts {
             wal_bytes: Counter::default(),
             renewals: Histogram::new(ROUND_TRIPS),
             shipments: Histogram::new(ROUND_TRIPS),
+            held_back: Counter::default(),
             steps: Family::new_with_constructor(|| Histogram::new(STEPS)),
             promotions: Histogram::new(STEPS),
             failovers: Family::default(),
@@ -111,6 +114,12 @@ impl Counts {
             "From the moment that a commit was seen in the WAL until the bucket had it; of every \
              group of commits the oldest one",
             self.shipments.clone(),
+        );
+        self.registry.register(
+            "ccm_commits_held_back_seconds",
+            "Time for which nobody could commit, so that commits come no faster than the bucket \
+             takes them",
+            self.held_back.clone(),
         );
         self.registry.register(
             "ccm_fence_rejections",
@@ -177,6 +186,11 @@ impl Counts {
     /// A group of commits is in the bucket, so long after the oldest of them was seen.
     pub fn shipped(&self, took: Duration) {
         self.shipments.observe(took.as_secs_f64());
+    }
+
+    /// Commits were held back for so long.
+    pub fn held_back(&self, time: Duration) {
+        self.held_back.inc_by(time.as_secs_f64());
     }
 
     /// A write of the lease was stored after so long.

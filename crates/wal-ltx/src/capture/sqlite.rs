@@ -92,12 +92,7 @@ impl Database {
         let opened = file.metadata().map_err(error::file("look at", path))?;
         let opened = identity(&opened);
         let connect = || connect(path);
-        let mut locker = connect()?;
-        locker.busy_handler(Some(again)).map_err(|source| CaptureError::Sqlite {
-            doing: "open",
-            path: path.into(),
-            source,
-        })?;
+        let locker = connect_to_lock(path)?;
         let mut database = Self {
             readers: [connect()?, connect()?],
             holding: Cell::new(0),
@@ -334,12 +329,20 @@ fn connect(path: &Path) -> Result<Connection, CaptureError> {
     Ok(connection)
 }
 
+/// A connection that takes the write lock as soon as it is free.
+pub(super) fn connect_to_lock(path: &Path) -> Result<Connection, CaptureError> {
+    let mut connection = connect(path)?;
+    let set = connection.busy_handler(Some(again));
+    set.map_err(|source| CaptureError::Sqlite { doing: "open", path: path.into(), source })?;
+    Ok(connection)
+}
+
 /// Waits before the next try at the write lock, unless there were enough.
 fn again(tries: i32) -> bool {
     std::thread::park_timeout(if tries < LOCK_SOON_TRIES { LOCK_SOON } else { LOCK_EVERY });
     tries < LOCK_TRIES
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }

@@ -1,5 +1,6 @@
 //! The thread that alone touches SQLite: what is read when, what is shipped next.
 
+mod backlog;
 mod look;
 mod tidy;
 
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, MEMORY_MAX};
 use super::begin::Begin;
+use super::brake::Brake;
 use super::chain::{Chain, Read, Seal};
 use super::error::{CaptureError, in_words};
 use super::ship::Shipment;
@@ -64,13 +66,18 @@ pub(super) struct Thread {
     parts: Parts,
     // Dropped before the database is closed.
     snapshots: Snapshots,
+    brake: Brake,
     chain: Chain,
     /// The chain does not go on: the whole database comes next.
     broken: bool,
     queue: VecDeque<Batch>,
     /// As much waits as may.
     full: bool,
+    /// Commits are held back.
+    holds_back: bool,
     in_flight: Option<(Txid, Monotonic, u64)>,
+    /// When the bucket took something, or was given something after a pause.
+    moved_at: Monotonic,
     /// The last transaction that the bucket has.
     durable: Txid,
     /// A snapshot that is copied and waits for its last transaction.
@@ -135,13 +142,16 @@ impl Thread {
             Snapshots::new(config.snapshot_interval, &parts.begin, parts.cancel.clone());
         Ok(Self {
             durable: parts.begin.tip,
+            brake: Brake::new(&parts.config.data),
             parts,
             snapshots,
             chain,
             broken,
             queue,
             full: false,
+            holds_back: false,
             in_flight: None,
+            moved_at: now,
             snapshot: None,
             ahead: 0,
             noticed: None,
@@ -168,6 +178,7 @@ impl Thread {
             self.chain.memory_max = if waiting { WAITING_MEMORY_MAX } else { MEMORY_MAX };
             self.look()?;
             self.ship();
+            self.hold_back()?;
             self.tidy()?;
             self.ship();
             self.tell();
@@ -204,6 +215,7 @@ impl Thread {
                 Ok(Message::Shipped(txid)) => {
                     if self.in_flight.is_some_and(|(flying, ..)| flying == txid) {
                         self.in_flight = None;
+                        self.moved_at = BootClock.now();
                         self.durable = txid;
                     }
                 }
@@ -236,8 +248,9 @@ impl Thread {
             return;
         }
         let Some(batch) = self.queue.pop_front() else { return };
+        let now = BootClock.now();
         self.in_flight = Some((batch.txid, batch.seen, batch.wal_bytes));
-        self.gather_until = BootClock.now() + GATHER;
+        (self.moved_at, self.gather_until) = (now, now + GATHER);
         let shipment = Shipment {
             name: LtxName { level: Level::L0, min: batch.txid, max: batch.txid },
             timestamp_ms: batch.timestamp_ms,
@@ -259,10 +272,11 @@ impl Thread {
             },
         );
         self.parts.progress.send_if_modified(|p| {
-            let changed = (p.unshipped_bytes, p.oldest_unshipped) != (bytes, oldest);
+            let before = (p.unshipped_bytes, p.oldest_unshipped, p.holds_back);
             p.unshipped_bytes = bytes;
             p.oldest_unshipped = oldest;
-            changed
+            (p.holds_back, p.held_back) = (self.holds_back, self.brake.held());
+            before != (p.unshipped_bytes, p.oldest_unshipped, p.holds_back)
         });
     }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod affected;
+mod backpressure;
 mod bench;
 mod everyday;
 mod interrupted;

@@ -72,7 +72,8 @@ async fn outage(effort: Effort, round: usize) -> Result<Vec<(System, Vec<(&'stat
         let line = writer.first_line(after * 3 + effort.outage).await?;
         let written: Written = serde_json::from_str(&line)?;
         let files = everything(&servers, &case).await?;
-        let mut values = analyse(returned, &case.marks()?, &files)?;
+        let values = analyse(returned, &case.marks()?, &files);
+        let mut values = values.context(case.system.name())?;
         values.push(("largest WAL MB", megabytes(written.wal_max)));
         drop(writer);
         results.push((case.system, values));
@@ -99,7 +100,14 @@ fn analyse(returned: Moment, marks: &[Mark], files: &[File]) -> Result<Vec<(&'st
     let backlog: Vec<Mark> =
         marks.iter().filter(|mark| mark.at <= returned.monotonic).copied().collect();
     let last = durable(&backlog, files).last().copied();
-    let last = last.context("the last commit before the server's return was not shipped")?;
+    let last = last.with_context(|| {
+        let empty = files.iter().filter(|file| file.header.is_none()).count();
+        let (commits, files) = (backlog.len(), files.len());
+        format!(
+            "none of {commits} commits before the server's return is known to be in one of \
+             {files} files, {empty} of which were gone before they were read"
+        )
+    })?;
     let file = files.iter().find(|file| file.seen.name.max.get() == last.txid);
     let drained = file.context("the file of a transaction")?.seen.stored;
     let waiting = backlog.iter().filter(|mark| {

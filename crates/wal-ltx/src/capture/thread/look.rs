@@ -65,6 +65,7 @@ impl Thread {
         }
         self.snapshots.interrupt();
         let seen = self.noticed.unwrap_or(now);
+        let _paused = self.brake.pause();
         match self.chain.whole(seen, &self.parts.cancel)? {
             Some(batch) => {
                 self.queue.push_back(batch);

@@ -38,12 +38,6 @@ pub(super) const PATIENT_EVERY_MIN: Duration = Duration::from_millis(250);
 /// The longest time between two waits for readers.
 const PATIENT_EVERY_MAX: Duration = Duration::from_secs(10);
 
-/// Files that wait for the bucket. Then the WAL grows instead.
-const QUEUE_MAX: usize = 1024;
-
-/// Bytes in the spool that wait for the bucket. Then the WAL grows instead.
-const BACKLOG_MAX: u64 = 1 << 30;
-
 impl Thread {
     /// Checkpoints a long WAL and takes a snapshot when one is due.
     pub(super) fn tidy(&mut self) -> Result<(), CaptureError> {
@@ -68,6 +62,7 @@ impl Thread {
             return Ok(());
         }
         let patience = self.patience(now);
+        let _paused = self.brake.pause();
         match self.chain.seal(Some(patience), seen, &mut self.queue)? {
             Seal::Busy => self.seal_at = BootClock.now() + SEAL_AGAIN,
             Seal::Broken => self.breaks(),
@@ -117,22 +112,6 @@ impl Thread {
         PATIENCE
     }
 
-    /// Whether more files may wait for the bucket.
-    fn has_room(&mut self) -> bool {
-        let bytes: u64 = self.queue.iter().map(|batch| batch.bytes).sum();
-        let room = self.queue.len() < QUEUE_MAX && bytes < BACKLOG_MAX;
-        if !room && !self.full {
-            tracing::warn!(
-                files = self.queue.len(),
-                bytes,
-                "the spool is full of commits that wait for the bucket: until it is back the WAL \
-                 grows; see that the disk has room"
-            );
-        }
-        self.full = !room;
-        room
-    }
-
     /// Reads and copies while others commit, so that little is left to do when they cannot;
     /// `false` when the chain breaks.
     fn narrow(&mut self, seen: Monotonic) -> Result<bool, CaptureError> {
@@ -143,6 +122,7 @@ impl Thread {
             if self.chain.uncopied()? <= COPIED_UNDER_LOCK {
                 break;
             }
+            self.hold_back()?;
             self.chain.copy_ahead()?;
         }
         Ok(true)
@@ -155,6 +135,7 @@ impl Thread {
                 Read::Batch(batch) => {
                     let more = batch.wal_bytes > UNDER_LOCK;
                     self.queue.push_back(batch);
+                    self.hold_back()?;
                     if !more {
                         break;
                     }
