@@ -128,6 +128,18 @@ impl ClusterId {
         format!("convex-{}-services", self.0)
     }
 
+    /// The stream of what has happened, `convex-{c}-history`.
+    #[must_use]
+    pub fn history_stream(&self) -> String {
+        format!("convex-{}-history", self.0)
+    }
+
+    /// What the subjects in that stream begin with, `convex.{c}.history`.
+    #[must_use]
+    pub fn history_subject(&self) -> String {
+        format!("convex.{}.history", self.0)
+    }
+
     /// The LTX object bucket, `convex-{c}-wal`.
     #[must_use]
     pub fn wal_bucket(&self) -> String {

@@ -20,6 +20,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("ccm-kv-state", &["ccm-types", "ccm-election"]),
     ("ccm-control", &["ccm-types", "ccm-election"]),
     ("ccm-discovery", &["ccm-types"]),
+    ("ccm-history", &["ccm-types"]),
     ("ccm-agent", &ALL),
     ("ccm", &ALL),
     ("demo-backend", &[]),
@@ -34,7 +35,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("xtask", &["ccm-harness", "ccm-role"]),
 ];
 /// The libraries of the product.
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "ccm-types",
     "ccm-election",
     "ccm-role",
@@ -46,6 +47,7 @@ const ALL: [&str; 12] = [
     "ccm-kv-state",
     "ccm-control",
     "ccm-discovery",
+    "ccm-history",
     "ccm-agent",
 ];
 /// What tests of every package may use.

@@ -9,7 +9,7 @@ const COLUMNS_MAX: usize = 100;
 /// File names that say nothing.
 const NAMES_BANNED: [&str; 5] = ["util.rs", "common.rs", "helpers.rs", "misc.rs", "mod.rs"];
 /// Files and folders that name no I/O and no clock.
-const PURE: [&str; 12] = [
+const PURE: [&str; 17] = [
     "crates/discovery/src/export",
     "crates/discovery/src/filter",
     "crates/discovery/src/health",
@@ -18,6 +18,11 @@ const PURE: [&str; 12] = [
     "crates/election/src/lease",
     "crates/election/src/record",
     "crates/election/src/timing",
+    "crates/history/src/event",
+    "crates/history/src/kept",
+    "crates/history/src/kind",
+    "crates/history/src/phases",
+    "crates/history/src/what",
     "crates/role/src",
     "crates/wal-ltx/src/codec",
     "crates/wal-ltx/src/plan",
