@@ -58,6 +58,19 @@ impl From<&LeaseRecord> for Held {
     }
 }
 
+/// How a lease was won.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Win {
+    /// The epoch of the leadership that began with it.
+    pub epoch: Epoch,
+    /// Who held it before; `None` when nobody ever had.
+    pub before: Option<Held>,
+    /// When the last write of that one was first seen here, or its release.
+    pub last_sign: Monotonic,
+    /// When the lease was free and was asked for.
+    pub claimed: Monotonic,
+}
+
 /// One thing that happened to the lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 pub use self::error::ElectionError;
 use self::orders::Orders;
 use self::run::Driver;
-use crate::{Adoption, Campaign, Change, Held, Lease, LeaseConfig, Timing};
+use crate::{Adoption, Campaign, Change, Held, Lease, LeaseConfig, Timing, Win};
 
 /// The key of the lease in its bucket.
 pub const KEY: &str = "leader";
@@ -80,6 +80,14 @@ pub struct LeaseStatus {
     pub valid_until: Option<Monotonic>,
     /// From the send of the last stored write to its answer.
     pub last_renewal_latency: Option<Duration>,
+    /// Writes that were not stored as far as is known, since the start: not sent, not answered, or
+    /// refused.
+    pub failed_writes: u64,
+    /// How the last lease was won here, of those that were not adopted. Known before
+    /// [`Change::Won`] is told.
+    pub last_win: Option<Win>,
+    /// A node that campaigns would take the lease now.
+    pub free: bool,
 }
 
 /// A candidate at work.

@@ -28,7 +28,7 @@ use ccm_types::{Epoch, Monotonic, NodeId};
 use self::seen::Seen;
 use self::tenure::{Cas, Claim, Next, Tenure};
 pub use self::words::{Input, ReadOutcome, Request, RequestId, Step, WriteOutcome};
-use crate::{Campaign, Change, Held, LeaseRecord, Revision, Timing};
+use crate::{Campaign, Change, Held, LeaseRecord, Revision, Timing, Win};
 
 /// Looks after a hint that found nothing new: a subscriber may hear of a write before the
 /// stream has stored it.
@@ -95,6 +95,7 @@ pub struct Lease {
     blind: bool,
     /// What the user was told about the leader.
     told: Option<Option<Held>>,
+    last_win: Option<Win>,
     now: Monotonic,
     out: Step,
 }
@@ -115,6 +116,7 @@ impl Lease {
             last_id: 0,
             blind: false,
             told: None,
+            last_win: None,
             now: Monotonic::default(),
             out: Step::default(),
             config,
@@ -184,6 +186,18 @@ impl Lease {
             Part::Holding(tenure) => Some(tenure.valid_until),
             Part::Standby | Part::Claiming(_) => None,
         }
+    }
+
+    /// Whether a node that campaigns would take the lease now.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        matches!(self.part, Part::Standby) && self.free().is_some()
+    }
+
+    /// How the last lease was won, of those that were not adopted.
+    #[must_use]
+    pub fn last_win(&self) -> Option<&Win> {
+        self.last_win.as_ref()
     }
 
     /// Who leads, as far as this node has seen.
@@ -277,20 +291,27 @@ impl Lease {
         match &self.part {
             Part::Standby if now >= self.look_at => self.ask_read(),
             Part::Standby => {}
-            Part::Claiming(Claim { record, cas }) => self.ask(cas.clone(), record.clone()),
+            Part::Claiming(Claim { record, cas, .. }) => self.ask(cas.clone(), record.clone()),
             Part::Holding(tenure) => self.ask(tenure.cas.clone(), tenure.to_write()),
         }
     }
 
     fn claim_if_free(&mut self) {
-        let Some(seen) = &self.seen else { return };
+        let Some(seen) = self.free().filter(|_| self.campaign == Campaign::On) else { return };
+        let before = seen.record.as_ref().map(Held::from);
+        let (last_sign, claimed) = (seen.since, self.now);
+        let record = self.config.record(self.highest.next());
+        let win = Win { epoch: record.epoch, before, last_sign, claimed };
+        let cas = Cas::on(seen.revision, self.now);
+        self.part = Part::Claiming(Claim { record, cas, win });
+    }
+
+    /// What was seen at the key, when that may be taken at present.
+    fn free(&self) -> Option<&Seen> {
         // A revision that was not looked at lately has probably changed.
-        let fresh = seen.confirmed + self.config.timing.poll() * 2 >= self.now;
-        let free = seen.free_at(&self.config, self.highest) <= self.now;
-        if self.campaign == Campaign::On && fresh && free {
-            let record = self.config.record(self.highest.next());
-            self.part = Part::Claiming(Claim { record, cas: Cas::on(seen.revision, self.now) });
-        }
+        let fresh = |seen: &&Seen| seen.confirmed + self.config.timing.poll() * 2 >= self.now;
+        let free = |seen: &&Seen| seen.free_at(&self.config, self.highest) <= self.now;
+        self.seen.as_ref().filter(fresh).filter(free)
     }
 
     fn ask(&mut self, cas: Cas, record: LeaseRecord) {

@@ -24,7 +24,7 @@ mod lease;
 mod record;
 mod timing;
 
-pub use change::{Adoption, Campaign, Change, Held, LossReason};
+pub use change::{Adoption, Campaign, Change, Held, LossReason, Win};
 pub use driver::{Election, ElectionConfig, ElectionError, KEY, LeaseStatus};
 pub use lease::{Input, Lease, LeaseConfig, ReadOutcome, Request, RequestId, Step, WriteOutcome};
 pub use record::{LeaseRecord, Revision};

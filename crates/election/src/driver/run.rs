@@ -49,6 +49,7 @@ pub(super) struct Driver {
     /// When the leadership of this epoch was first claimed, for people.
     acquired: (Epoch, String),
     latency: Option<Duration>,
+    failed_writes: u64,
     trouble: Trouble,
 }
 
@@ -71,6 +72,7 @@ impl Driver {
             in_flight: None,
             acquired: (Epoch::NONE, String::new()),
             latency: None,
+            failed_writes: 0,
             trouble: Trouble::default(),
         }
     }
@@ -145,6 +147,8 @@ impl Driver {
         self.trouble.note(answer.problem.as_deref(), self.lease.valid_until().is_some());
         if let Some(sent) = answer.stored_since {
             self.latency = Some(BootClock.now().since(sent));
+        } else if matches!(answer.input, Input::Written { .. }) {
+            self.failed_writes += 1;
         }
         answer.input
     }
@@ -155,6 +159,9 @@ impl Driver {
             leader: self.lease.leader(),
             valid_until: self.lease.valid_until(),
             last_renewal_latency: self.latency,
+            failed_writes: self.failed_writes,
+            last_win: self.lease.last_win().cloned(),
+            free: self.lease.is_free(),
         };
         self.status.send_if_modified(|shown| {
             let differs = *shown != status;

@@ -80,6 +80,7 @@ impl Lease {
                 let mut tenure = Tenure::new(claim.record.clone(), next, valid_until);
                 tenure.announced = true;
                 let epoch = claim.record.epoch;
+                self.last_win = Some(claim.win.clone());
                 self.part = Part::Holding(tenure);
                 self.out.changes.push(Change::Won { epoch, valid_until, adopted: false });
             }

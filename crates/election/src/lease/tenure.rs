@@ -6,7 +6,7 @@ use std::time::Duration;
 use ccm_types::{Monotonic, NodeId, Txid};
 
 use super::LeaseConfig;
-use crate::{LeaseRecord, Revision, WriteOutcome};
+use crate::{LeaseRecord, Revision, Win, WriteOutcome};
 
 /// What to do next about a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +74,8 @@ impl Cas {
 pub(super) struct Claim {
     pub(super) record: LeaseRecord,
     pub(super) cas: Cas,
+    /// What is to be told of it when it succeeds.
+    pub(super) win: Win,
 }
 
 /// A release that was asked for.

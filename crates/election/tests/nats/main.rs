@@ -90,6 +90,7 @@ async fn nats_away_for_longer_ends_the_lease_in_time_and_it_comes_back_by_itself
     a.renewed_after(BootClock.now()).await;
     assert!(a.status().connected);
     assert!(a.status().last_renewal_latency.is_some());
+    assert!(a.status().failed_writes > 0);
 }
 
 #[tokio::test]
@@ -139,6 +140,7 @@ async fn a_release_goes_to_the_successor_that_is_named() {
     a.election.release(Txid::new(42), Some(node("b")));
     a.until("the release", |change| matches!(change, Change::Released).then_some(())).await;
     assert_eq!(b.won().await.0, Epoch::new(2));
+    assert!(b.status().last_win.unwrap().before.unwrap().released);
     assert_eq!(c.until("the new leader", leader(Epoch::new(2))).await, node("b"));
     assert!(c.heard().iter().all(|change| !matches!(change, Change::Won { .. })));
     assert!(a.heard().iter().all(|change| !matches!(change, Change::Won { .. })));
@@ -236,6 +238,15 @@ async fn who_does_not_campaign_does_not_lead() {
     b.kill().await;
     idle.until("the second leader", leader(Epoch::new(2))).await;
     assert_eq!(idle.heard(), []);
+    // It knows that it could.
+    let mut status = idle.election.status();
+    let free = tokio::time::timeout(PATIENCE, status.wait_for(|status| status.free)).await;
+    assert_eq!(free.unwrap().unwrap().last_win, None);
     idle.election.campaign(Campaign::On);
     assert_eq!(idle.won().await.0, Epoch::new(3));
+    let win = idle.status().last_win.unwrap();
+    let before = win.before.unwrap();
+    assert_eq!((before.node, before.released, win.epoch), (node("b"), false, Epoch::new(3)));
+    assert!(win.claimed >= win.last_sign + SHORT.takeover_after());
+    assert!(!idle.status().free);
 }
