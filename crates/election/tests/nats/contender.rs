@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 pub(crate) const BUCKET: &str = "convex-test-election";
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn node(text: &str) -> NodeId {
     NodeId::new(text).unwrap()

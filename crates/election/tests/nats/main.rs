@@ -24,7 +24,7 @@ use ccm_harness::NatsServer;
 use ccm_types::{BootClock, Epoch, Txid};
 use serde_json::json;
 
-use self::contender::{BUCKET, Contender, node};
+use self::contender::{BUCKET, Contender, PATIENCE, node};
 use self::freezer::Freezer;
 
 const SHORT: Timing =
