@@ -52,7 +52,7 @@ impl Event {
     pub fn new(at: Timestamp, node: NodeId, epoch: Option<Epoch>, what: &What) -> Self {
         let epoch = epoch.filter(|epoch| *epoch != Epoch::NONE);
         let message = shortened(what.message(&node, epoch));
-        let mut details = what.details(&node);
+        let mut details = what.details();
         for value in details.values_mut() {
             if let Value::String(text) = value {
                 *text = shortened(std::mem::take(text));

@@ -44,7 +44,7 @@ pub use reader::{Filter, Listed, Reader, Seen};
 pub use recorder::{Counted, History};
 pub use stream::{AGE_MAX, BYTES_MAX, EVENT_BYTES_MAX, MESSAGES_MAX};
 pub use what::{
-    BackendNews, Before, Divergence, Handover, Outage, Refusal, RoleChange, Stage, Takeover, What,
+    BackendNews, Divergence, Handover, Outage, Refusal, RoleChange, Stage, Takeover, What,
 };
 
 /// Events that a [`History`] keeps in memory.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ccm_types::{Epoch, NodeId, RoleName};
+use ccm_types::{Epoch, NodeId, RoleName, Txid};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -39,20 +39,11 @@ pub struct RoleChange {
     pub reason: String,
 }
 
-/// Who led before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Before {
-    /// This node itself.
-    Own,
-    /// Another one.
-    Other(NodeId),
-}
-
 /// A node serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Takeover {
-    /// Who led before.
-    pub from: Before,
+    /// Who led before: another node, or this one itself.
+    pub from: NodeId,
     /// From the last sign of life of that one, or from its release, until the backend served.
     pub total: Duration,
     /// How long each part took.
@@ -89,8 +80,12 @@ pub enum BackendNews {
 pub struct Divergence {
     /// Its name, as `ccm diverged` takes it.
     pub file: String,
-    /// Why, in words.
-    pub why: String,
+    /// The epoch under which it was served, 0 when it never was.
+    pub served: Epoch,
+    /// The last of its transactions that is known to be in the bucket.
+    pub txid: Option<Txid>,
+    /// Its size in bytes, with its `-wal`.
+    pub bytes: u64,
 }
 
 /// A time without a connection to NATS.
@@ -149,10 +144,6 @@ impl What {
                 format!("{how} and serves after {total}{}", parts(phases))
             }
             Self::Taken(Takeover { from, total, phases }) => {
-                let from = match from {
-                    Before::Own => node,
-                    Before::Other(other) => other,
-                };
                 let total = took_words(*total);
                 format!(
                     "{node} took the leadership over that {from} gave away and serves after \
@@ -173,7 +164,16 @@ impl What {
                 format!("the backend of {node} is restarted: {why}")
             }
             Self::Backend(BackendNews::Restarted) => format!("the backend of {node} serves again"),
-            Self::Diverged(Divergence { file, why }) => format!("{node} set {file} aside: {why}"),
+            Self::Diverged(Divergence { file, served, txid, bytes }) => {
+                let until = txid.map_or_else(
+                    || String::from("nothing of it is known to be"),
+                    |txid| format!("up to transaction {txid} it is"),
+                );
+                format!(
+                    "{node} set {file} aside, {bytes} bytes served in epoch {served}, which may \
+                     hold writes that the cluster does not have: {until} in the bucket"
+                )
+            }
             Self::NatsOutage(outage) => {
                 let lasted = took_words(outage.lasted());
                 format!("{node} had no connection to NATS for {lasted}, until {:.0}", outage.to)
@@ -192,18 +192,20 @@ impl What {
 
     /// The same for programs.
     #[must_use]
-    pub fn details(&self, node: &NodeId) -> Map<String, Value> {
+    pub fn details(&self) -> Map<String, Value> {
         let value = match self {
             Self::Role(RoleChange { role, reason }) => json!({ "role": role, "reason": reason }),
-            Self::Failover(takeover) => takeover.details(node, "expired"),
-            Self::Taken(takeover) => takeover.details(node, "released"),
+            Self::Failover(takeover) => takeover.details("expired"),
+            Self::Taken(takeover) => takeover.details("released"),
             Self::Given(Handover { to, reason, total, phases }) => json!({
                 "side": "given", "to": to, "reason": reason,
                 "totalMs": millis(*total), "phases": phases,
             }),
             Self::Backend(BackendNews::Failed { why }) => json!({ "state": "failed", "why": why }),
             Self::Backend(BackendNews::Restarted) => json!({ "state": "restarted" }),
-            Self::Diverged(Divergence { file, why }) => json!({ "file": file, "why": why }),
+            Self::Diverged(Divergence { file, served, txid, bytes }) => json!({
+                "file": file, "servedEpoch": served, "txid": txid, "bytes": bytes,
+            }),
             Self::NatsOutage(outage) => json!({
                 "from": format!("{:.3}", outage.from), "to": format!("{:.3}", outage.to),
                 "lastedMs": millis(outage.lasted()),
@@ -225,12 +227,8 @@ impl What {
 }
 
 impl Takeover {
-    fn details(&self, node: &NodeId, reason: &str) -> Value {
+    fn details(&self, reason: &str) -> Value {
         let Self { from, total, phases } = self;
-        let from = match from {
-            Before::Own => node,
-            Before::Other(other) => other,
-        };
         json!({
             "side": "taken", "from": from, "reason": reason,
             "totalMs": millis(*total), "phases": phases,
@@ -257,10 +255,11 @@ impl Stage {
     }
 }
 
-fn failed(node: &NodeId, from: &Before) -> String {
-    match from {
-        Before::Own => format!("{node} took its own lease again, which had run out,"),
-        Before::Other(other) => format!("{node} took over from {other}, which had fallen silent,"),
+fn failed(node: &NodeId, from: &NodeId) -> String {
+    if node == from {
+        format!("{node} took its own lease again, which had run out,")
+    } else {
+        format!("{node} took over from {from}, which had fallen silent,")
     }
 }
 
@@ -278,11 +277,11 @@ mod tests {
         NodeId::new(text).unwrap()
     }
 
-    fn takeover(from: Before) -> Takeover {
+    fn takeover(from: &str) -> Takeover {
         let mut phases = Phases::default();
         phases.add(Phase::Detection, Duration::from_millis(3100));
         phases.add(Phase::BackendStart, Duration::from_millis(800));
-        Takeover { from, total: Duration::from_millis(4000), phases }
+        Takeover { from: node(from), total: Duration::from_millis(4000), phases }
     }
 
     fn refused(stage: Stage) -> What {
@@ -292,7 +291,6 @@ mod tests {
 
     #[test]
     fn everything_is_told_in_one_sentence() {
-        let other = Before::Other(node("n-1"));
         let outage = Outage {
             from: "2026-01-02T03:04:05.25Z".parse().unwrap(),
             to: "2026-01-02T03:04:17.75Z".parse().unwrap(),
@@ -303,22 +301,25 @@ mod tests {
             total: Duration::from_millis(300),
             phases: Phases::default(),
         };
-        let divergence = Divergence { file: String::from("f"), why: String::from("why") };
+        let divergence = |txid: Option<u64>| {
+            let (file, txid) = (String::from("f"), txid.map(Txid::new));
+            What::Diverged(Divergence { file, served: Epoch::new(1), txid, bytes: 4096 })
+        };
         let role = RoleChange { role: RoleName::Passive, reason: String::from("started") };
         let table = [
             (What::Role(role), "n-2 is PASSIVE: started"),
             (
-                What::Failover(takeover(other.clone())),
+                What::Failover(takeover("n-1")),
                 "n-2 took over from n-1, which had fallen silent, and serves after 4.0 s: \
                  detection 3.1 s, backend start 800 ms",
             ),
             (
-                What::Failover(takeover(Before::Own)),
+                What::Failover(takeover("n-2")),
                 "n-2 took its own lease again, which had run out, and serves after 4.0 s: \
                  detection 3.1 s, backend start 800 ms",
             ),
             (
-                What::Taken(takeover(other)),
+                What::Taken(takeover("n-1")),
                 "n-2 took the leadership over that n-1 gave away and serves after 4.0 s: \
                  detection 3.1 s, backend start 800 ms",
             ),
@@ -332,7 +333,16 @@ mod tests {
                 "the backend of n-2 is restarted: exit status 1",
             ),
             (What::Backend(BackendNews::Restarted), "the backend of n-2 serves again"),
-            (What::Diverged(divergence), "n-2 set f aside: why"),
+            (
+                divergence(Some(42)),
+                "n-2 set f aside, 4096 bytes served in epoch 1, which may hold writes that the \
+                 cluster does not have: up to transaction 42 it is in the bucket",
+            ),
+            (
+                divergence(None),
+                "n-2 set f aside, 4096 bytes served in epoch 1, which may hold writes that the \
+                 cluster does not have: nothing of it is known to be in the bucket",
+            ),
             (
                 What::NatsOutage(outage),
                 "n-2 had no connection to NATS for 12.5 s, until 2026-01-02T03:04:17Z",
@@ -343,20 +353,20 @@ mod tests {
         ];
         for (what, sentence) in table {
             assert_eq!(what.message(&node("n-2"), Some(Epoch::new(7))), sentence);
-            assert!(!what.details(&node("n-2")).is_empty(), "{what:?}");
+            assert!(!what.details().is_empty(), "{what:?}");
         }
     }
 
     #[test]
     fn programs_are_told_numbers() {
-        let details = What::Failover(takeover(Before::Other(node("n-1")))).details(&node("n-2"));
+        let details = What::Failover(takeover("n-1")).details();
         let expected = json!({
             "side": "taken", "from": "n-1", "reason": "expired", "totalMs": 4000,
             "phases": { "detectionMs": 3100, "backendStartMs": 800 },
         });
         assert_eq!(Value::Object(details), expected);
         let (from, to) = (Timestamp::UNIX_EPOCH, "1970-01-01T00:00:02.5Z".parse().unwrap());
-        let details = What::NatsOutage(Outage { from, to }).details(&node("n-2"));
+        let details = What::NatsOutage(Outage { from, to }).details();
         let expected = json!({
             "from": "1970-01-01T00:00:00.000Z", "to": "1970-01-01T00:00:02.500Z",
             "lastedMs": 2500,
