@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod history;
 pub(crate) mod services;
 
 use std::net::IpAddr;
@@ -63,6 +64,8 @@ pub(crate) enum Command {
     /// What the nodes offer: services, where they are, and how they are
     #[command(subcommand)]
     Services(services::Services),
+    /// What has happened in the cluster: failovers, changes of role, outages, and why
+    History(history::History),
     /// Restore the cluster's database, or an earlier state of it, into a file of its own
     Restore(Restore),
     /// Have the PRIMARY put a snapshot of the whole database into the bucket, now

@@ -5,6 +5,7 @@ mod daemon;
 mod demote;
 mod diverged;
 mod guard;
+mod history;
 mod init;
 mod join;
 mod leave;
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> Ended {
         Command::Leave => wait_for(leave::run(shared)),
         Command::Vip { command } => wait_for(vip::run(shared, command)),
         Command::Services(asked) => wait_for(services::run(shared, &asked)),
+        Command::History(asked) => wait_for(history::run(shared, &asked)),
         Command::Guard(guard) => guard::run(&guard),
         Command::Restore(restore) => wait_for(restore::run(shared, &restore)),
         Command::Snapshot { timeout } => wait_for(snapshot::run(shared, &timeout)),

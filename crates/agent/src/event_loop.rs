@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::dispatch::Dispatch;
 use crate::metrics::Steps;
+use crate::recording::Recording;
 use crate::tasks::TaskDied;
 use crate::{RunError, backend, files, vip};
 
@@ -41,6 +42,7 @@ pub(crate) struct EventLoop {
     pub(crate) dispatch: Dispatch,
     pub(crate) status: watch::Sender<Status>,
     steps: Steps,
+    recording: Recording,
     answers: BTreeMap<CommandId, oneshot::Sender<Result<(), String>>>,
     commands: u64,
 }
@@ -51,8 +53,10 @@ impl EventLoop {
         dispatch: Dispatch,
         status: watch::Sender<Status>,
         steps: Steps,
+        recording: Recording,
     ) -> Self {
-        Self { machine, dispatch, status, steps, answers: BTreeMap::new(), commands: 0 }
+        let answers = BTreeMap::new();
+        Self { machine, dispatch, status, steps, recording, answers, commands: 0 }
     }
 
     /// Turns until the machine says that the daemon is to end.
@@ -97,14 +101,17 @@ impl EventLoop {
         let now: Monotonic = BootClock.now();
         tracing::trace!(?event, "event");
         self.steps.event(&event, now);
+        self.recording.event(&event, now);
         let mut ending = false;
         for action in self.machine.step(now, event) {
             tracing::debug!(?action, "action");
             self.steps.action(&action, now);
+            self.recording.action(&action, now);
             ending |= self.act(action);
         }
         let status = self.machine.status();
         self.steps.phase(status.phase, now);
+        self.recording.settle(&status, now);
         self.dispatch.left(status.phase == Phase::Left);
         self.status.send_if_modified(|old| {
             let changed = *old != status;

@@ -11,7 +11,8 @@ use ccm_types::{Epoch, RoleName, Txid};
 use ccm_wal_ltx::store::{LtxStore as _, NatsStore, NatsStoreConfig};
 use tokio::sync::mpsc;
 
-use crate::nats::connect;
+use crate::nats::connect_watched;
+use crate::outages::Outages;
 use crate::presence::FORGET_AFTER;
 use crate::{RunError, Settings, address, outcome};
 
@@ -78,13 +79,16 @@ impl Joined {
         settings: &Settings,
         instance: &str,
         own: Epoch,
+        outages: &Outages,
         patience: &mut Patience<'_>,
     ) -> Result<Option<Self>, RunError> {
         let name = format!("ccm {} {}", settings.cluster, settings.node);
         let client = loop {
-            match connect(&settings.nats, &name, CONNECT_WITHIN).await {
+            let (begun, seen) = (jiff::Timestamp::now(), Some(outages.clone()));
+            match connect_watched(&settings.nats, &name, CONNECT_WITHIN, seen).await {
                 Ok(client) => break client,
                 Err(error) if error.is_transient() => {
+                    outages.lost(begun);
                     if !patience.wait(outcome::words(&error)).await {
                         return Ok(None);
                     }

@@ -19,12 +19,17 @@ mod event_loop;
 
 mod dispatch;
 
+mod chronicle;
+
+mod recording;
+
 mod backend;
 mod files;
 mod http;
 mod lease;
 mod metrics;
 mod observe;
+mod outages;
 mod presence;
 mod service;
 mod services;

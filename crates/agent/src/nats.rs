@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use jiff::Timestamp;
 
 use crate::NatsSettings;
+use crate::outages::Outages;
 
 /// One server may take so long to answer.
 const ONE_SERVER_WITHIN: Duration = Duration::from_secs(2);
@@ -72,8 +74,24 @@ pub async fn connect(
     name: &str,
     within: Duration,
 ) -> Result<Client, ConnectError> {
+    connect_watched(nats, name, within, None).await
+}
+
+/// As [`connect`]; `outages` sees the connection come and go.
+pub(crate) async fn connect_watched(
+    nats: &NatsSettings,
+    name: &str,
+    within: Duration,
+    outages: Option<Outages>,
+) -> Result<Client, ConnectError> {
     let servers = nats.servers.join(", ");
     let options = options(nats, name).await?;
+    let options = options.event_callback(move |event| {
+        if let Some(outages) = &outages {
+            note(&event, outages);
+        }
+        log(event)
+    });
     let connecting = options.connect(nats.servers.clone());
     match tokio::time::timeout(within, connecting).await {
         Ok(Ok(client)) => Ok(client),
@@ -98,8 +116,7 @@ async fn options(nats: &NatsSettings, name: &str) -> Result<ConnectOptions, Conn
         .name(name)
         .connection_timeout(ONE_SERVER_WITHIN)
         .ping_interval(PING_EVERY)
-        .reconnect_delay_callback(reconnect_pause)
-        .event_callback(log);
+        .reconnect_delay_callback(reconnect_pause);
     if let Some(path) = &nats.credentials {
         let refuse = |source| ConnectError::Credentials { path: path.clone(), source };
         options = options.credentials_file(path).await.map_err(refuse)?;
@@ -132,6 +149,19 @@ fn reconnect_pause(attempts: usize) -> Duration {
     }
     let exponent = u32::try_from(attempts.min(8)).unwrap_or(8);
     Duration::from_millis(10 << exponent).min(RECONNECT_PAUSE_MAX)
+}
+
+fn note(event: &Event, outages: &Outages) {
+    match event {
+        Event::Connected => outages.connected(Timestamp::now()),
+        Event::Disconnected => outages.lost(Timestamp::now()),
+        Event::ServerError(_)
+        | Event::ClientError(_)
+        | Event::LameDuckMode
+        | Event::Draining
+        | Event::Closed
+        | Event::SlowConsumer(_) => {}
+    }
 }
 
 async fn log(event: Event) {

@@ -2,7 +2,9 @@
 
 mod sight;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use ccm_control::{
     Status, VipStatus,
 };
 use ccm_election::LeaseStatus;
+use ccm_history::{Divergence, History, What};
 use ccm_kv_state::{NodeRecord, Nodes};
 use ccm_role::Phase;
 use ccm_types::{BootClock, Epoch, NodeId, RoleName, Txid};
@@ -50,6 +53,11 @@ pub(crate) struct Observer {
     /// It was logged that no further file is set aside.
     pub(crate) told_full: AtomicBool,
     pub(crate) http: watch::Receiver<Problems>,
+    pub(crate) history: History,
+    /// Data files that were set aside and are known.
+    pub(crate) aside: Mutex<BTreeSet<PathBuf>>,
+    /// Why this node would not take a lease that is free.
+    pub(crate) not_eligible: watch::Receiver<Option<String>>,
 }
 
 /// How far replication is.
@@ -105,6 +113,7 @@ impl Observer {
             unshipped_bytes: replication.unshipped,
             vip,
             nats: self.nats(),
+            not_eligible: self.not_eligible.borrow().clone(),
             problem: self.problem(&role, vip_problem, &replication, full(&diverged)),
             diverged,
             nodes: records.into_iter().map(node_status).collect(),
@@ -200,6 +209,7 @@ impl Observer {
             }
             Err(_) => Vec::new(),
         };
+        self.note_aside(&found);
         let max_bytes = self.settings.files.diverged_max;
         let diverged = DivergedStatus {
             count: found.len() as u64,
@@ -214,6 +224,22 @@ impl Observer {
             tracing::warn!(%problem, "no further data file is set aside");
         }
         diverged
+    }
+
+    /// Tells the history of files that were not there before.
+    fn note_aside(&self, found: &[local::Diverged]) {
+        let now: BTreeSet<PathBuf> = found.iter().map(|file| file.path.clone()).collect();
+        let known = {
+            let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *aside, now)
+        };
+        let status = self.status.borrow();
+        let epoch = status.epoch.or(status.leader.as_ref().map(|leader| leader.epoch));
+        for file in found.iter().filter(|file| !known.contains(&file.path)) {
+            let DivergedFile { name, epoch: served, txid, bytes } = diverged_file(file);
+            let what = What::Diverged(Divergence { file: name, served, txid, bytes });
+            self.history.record(jiff::Timestamp::now(), epoch, &what);
+        }
     }
 
     fn nats(&self) -> NatsStatus {

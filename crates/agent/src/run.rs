@@ -1,26 +1,30 @@
 //! Starting a daemon: look at what is there, reach NATS, then turn the loop.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use ccm_guard::{Armed, BackendState, VipName};
 use ccm_health::Probe;
 use ccm_health::metrics::Counts;
+use ccm_history::History;
 use ccm_role::{Adopted, Event, Machine, OpId, Status};
 use ccm_systemd_backend::{Bus, Unit};
 use ccm_types::Epoch;
 use ccm_wal_ltx::capture::CaptureConfig;
 use ccm_wal_ltx::compact::CompactConfig;
 use ccm_wal_ltx::follow::FollowConfig;
-use ccm_wal_ltx::local::{Local, Paths};
+use ccm_wal_ltx::local::{self, Local, Paths};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{self, BackendPort, GuardLink, GuardProgram, Measured, Runner};
+use crate::chronicle::Chronicle;
 use crate::dispatch::{Dispatch, LANE_QUEUE, ToVip};
 use crate::event_loop::{EventLoop, Inputs};
 use crate::files::{Files, View};
@@ -28,6 +32,8 @@ use crate::http::{self, HttpNode, Known, Problems};
 use crate::join::{Joined, Patience};
 use crate::metrics::{Leaderships, Steps, watch_renewals, watch_shipments};
 use crate::observe::Observer;
+use crate::outages::Outages;
+use crate::recording::Recording;
 use crate::services::Announced;
 use crate::tasks::Tasks;
 use crate::vip::{self, VipPort};
@@ -44,6 +50,9 @@ const COMMAND_QUEUE: usize = 16;
 /// commits is made durable, so that it is whole without the bucket.
 const FILES_REST_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long the last events may take to reach the history.
+const HISTORY_WITHIN: Duration = Duration::from_secs(1);
+
 /// What the tasks have to end when the daemon does.
 const TASKS_END_WITHIN: Duration = Duration::from_secs(5);
 
@@ -59,6 +68,9 @@ struct Here {
     counts: Arc<Counts>,
     http: Arc<HttpNode>,
     http_problems: watch::Receiver<Problems>,
+    history: History,
+    /// Data files that an earlier run has set aside.
+    aside: BTreeSet<PathBuf>,
 }
 
 /// Runs a daemon until `shutdown` says to end: its first message plans, a second one hurries.
@@ -70,13 +82,14 @@ pub async fn run(settings: Settings, mut shutdown: mpsc::Receiver<()>) -> Result
     let (tasks, deaths) = Tasks::new();
     let (events, inbox) = mpsc::channel(EVENT_QUEUE);
     let instance = nuid::next().to_string();
+    let history = History::new(settings.cluster.clone(), settings.node.clone(), &*instance);
     let started = async {
-        let here = look_around(&settings, &events, &tasks).await?;
+        let outages = Outages::new(history.clone());
+        let here = look_around(&settings, &events, &tasks, history).await?;
         let mut patience = Patience::new(&mut shutdown);
         let own = here.epoch;
-        let Some(joined) = Joined::reach(&settings, &instance, own, &mut patience).await? else {
-            return end_early(&here).await;
-        };
+        let joined = Joined::reach(&settings, &instance, own, &outages, &mut patience).await?;
+        let Some(joined) = joined else { return end_early(&here).await };
         let daemon = Daemon { settings: &settings, instance, tasks: &tasks, events, here, joined };
         daemon.run(shutdown, deaths, inbox).await
     };
@@ -100,6 +113,7 @@ async fn look_around(
     settings: &Settings,
     events: &mpsc::Sender<Event>,
     tasks: &Tasks,
+    history: History,
 ) -> Result<Here, RunError> {
     let files = &settings.files;
     let (data, replica) = (files.data.clone(), files.replica.clone());
@@ -107,10 +121,13 @@ async fn look_around(
     let open = move || {
         let local = Local::open(paths)?;
         let epoch = local.highest_epoch()?;
-        Ok::<_, ccm_wal_ltx::local::LocalError>((local, epoch))
+        let aside = local::diverged(&local.paths().data)?;
+        Ok::<_, local::LocalError>((local, epoch, aside))
     };
     let opened = tokio::task::spawn_blocking(open).await;
-    let (local, epoch) = opened.map_err(|_| RunError::TaskDied { name: "opening the files" })??;
+    let (local, epoch, aside) =
+        opened.map_err(|_| RunError::TaskDied { name: "opening the files" })??;
+    let aside = aside.into_iter().map(|file| file.path).collect();
     let local = Arc::new(local);
     let backend = &settings.backend;
     let probe = match &backend.health {
@@ -150,9 +167,22 @@ async fn look_around(
     look_at_vip(vip.as_ref(), &former_vips, found.is_some(), &counts, tasks).await;
     let (problems, http_problems) = watch::channel(Problems::new());
     let (seen, shown) = (Arc::clone(&port), http_problems.clone());
-    let http = HttpNode::new(settings.clone(), seen, vip.clone(), Arc::clone(&counts), shown);
+    let (told, counting) = (history.clone(), Arc::clone(&counts));
+    let http = HttpNode::new(settings.clone(), seen, vip.clone(), counting, shown, told);
     http::start(settings.http, &http, &problems, tasks);
-    Ok(Here { local, epoch, port, vip, serving, found, counts, http, http_problems })
+    Ok(Here {
+        local,
+        epoch,
+        port,
+        vip,
+        serving,
+        found,
+        counts,
+        http,
+        http_problems,
+        history,
+        aside,
+    })
 }
 
 /// Nothing of an earlier run stays on the interface, except under a lease that goes on: this does
@@ -242,7 +272,8 @@ impl Daemon<'_> {
         let machine = Machine::new(self.machine_config());
         let (status, shown) = watch::channel(machine.status());
         let announce = Arc::new(Notify::new());
-        let observer = self.observer(shown, seen);
+        let (recording, not_eligible) = self.recording();
+        let observer = self.observer(shown, seen, not_eligible);
         let answering = Arc::clone(&observer);
         let service =
             service::start(&self.joined, self.settings, answering, commands_in, self.tasks).await?;
@@ -268,16 +299,25 @@ impl Daemon<'_> {
         self.look_at_found().await;
         let start = self.start_event(marker.exists());
         let (nodes, node) = (self.joined.nodes.clone(), self.settings.node.clone());
+        let (history, client) = (self.here.history.clone(), self.joined.client.clone());
+        self.tasks.spawn("history", history.clone().run(client.clone(), self.joined.replicas));
         let steps = Steps::new(Arc::clone(&self.here.counts));
         let rested = CancellationToken::new();
         let dispatch = self.lanes(view, announce, marker, rested.clone());
         let inputs = Inputs { shutdown, deaths, refused, commands, events };
-        let ended = EventLoop::new(machine, dispatch, status, steps).run(inputs, start).await;
+        let ended = EventLoop::new(machine, dispatch, status, steps, recording)
+            .run(inputs, start)
+            .await;
         // The last answers go out before the daemon does.
         service.stop().await;
         present.cancel();
         if ended.is_ok() {
             tokio::join!(presence::withdraw(&nodes, &node), announced.withdraw());
+        }
+        if client.connection_state() == State::Connected
+            && !history.flush(HISTORY_WITHIN).await
+        {
+            tracing::debug!("what has happened last is not in the history");
         }
         if timeout(FILES_REST_WITHIN, rested.cancelled()).await.is_err() {
             tracing::warn!(within = ?FILES_REST_WITHIN, "the files did not come to rest");
@@ -297,6 +337,19 @@ impl Daemon<'_> {
             self.here.serving.send_replace(false);
             self.here.found = None;
         }
+    }
+
+    /// What tells the history, and why this node would not take a lease that is free.
+    fn recording(&self) -> (Recording, watch::Receiver<Option<String>>) {
+        let (not_eligible, shown) = watch::channel(None);
+        let recording = Recording {
+            node: self.settings.node.clone(),
+            chronicle: Chronicle::new(self.settings.candidate),
+            history: self.here.history.clone(),
+            lease: self.joined.election.status(),
+            not_eligible,
+        };
+        (recording, shown)
     }
 
     fn announced(&self) -> Announced {
@@ -344,6 +397,7 @@ impl Daemon<'_> {
         &self,
         status: watch::Receiver<Status>,
         view: watch::Receiver<View>,
+        not_eligible: watch::Receiver<Option<String>>,
     ) -> Arc<Observer> {
         Arc::new(Observer {
             settings: self.settings.clone(),
@@ -358,6 +412,9 @@ impl Daemon<'_> {
             nodes: self.joined.nodes.clone(),
             told_full: AtomicBool::new(false),
             http: self.here.http_problems.clone(),
+            history: self.here.history.clone(),
+            aside: Mutex::new(self.here.aside.clone()),
+            not_eligible,
         })
     }
 

@@ -36,6 +36,9 @@ pub struct Status {
     pub vip: Option<VipStatus>,
     /// The connection to NATS.
     pub nats: NatsStatus,
+    /// Why this node would not take a lease that is free, in words; `None` when it would, or leads.
+    #[serde(default)]
+    pub not_eligible: Option<String>,
     /// Data files of this node that were set aside.
     #[serde(default)]
     pub diverged: DivergedStatus,

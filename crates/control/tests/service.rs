@@ -71,6 +71,7 @@ fn status(id: &NodeId) -> Status {
         unshipped_bytes: 4096,
         vip: Some(VipStatus { address: String::from("192.0.2.9/24"), held: true }),
         nats: NatsStatus { connected: true, server: String::from("127.0.0.1:4222") },
+        not_eligible: Some(String::from("it rests")),
         diverged: DivergedStatus {
             count: 1,
             bytes: 4096,
@@ -314,6 +315,7 @@ fn the_status_is_the_json_that_programs_rely_on() {
         "txid": 1042, "replicationLagMs": 5, "unshippedBytes": 4096,
         "vip": { "address": "192.0.2.9/24", "held": true },
         "nats": { "connected": true, "server": "127.0.0.1:4222" }, "problem": null,
+        "notEligible": "it rests",
         "diverged": {
             "count": 1, "bytes": 4096, "maxBytes": 68_719_476_736_u64,
             "files": [{

@@ -38,7 +38,7 @@ fn name_garbage(listed: &Listed, bucket: &str) {
 }
 
 /// Text of a peer on the terminal: nothing that a terminal obeys.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

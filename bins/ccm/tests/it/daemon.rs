@@ -135,6 +135,7 @@ impl Daemon {
             unshipped_bytes: 0,
             vip: Some(VipStatus { address: String::from("10.0.1.100/24"), held: leads }),
             nats: NatsStatus { connected: true, server: String::from("127.0.0.1:4222") },
+            not_eligible: None,
             diverged: DivergedStatus::default(),
             problem: (!leads).then(|| String::from("the disk is full")),
             nodes: vec![NodeStatus {

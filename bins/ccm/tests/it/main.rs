@@ -5,6 +5,7 @@
 mod bucket;
 mod daemon;
 mod diverged;
+mod history;
 mod init;
 mod join;
 mod ltx;

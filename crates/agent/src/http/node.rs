@@ -6,6 +6,7 @@ use std::time::Duration;
 use ccm_discovery::{Filter, Services};
 use ccm_health::http::Node;
 use ccm_health::metrics::{Counts, write};
+use ccm_history::History;
 use ccm_wal_ltx::store::NatsStore;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
@@ -39,6 +40,8 @@ pub(crate) struct HttpNode {
     pub(super) known: OnceLock<Known>,
     pub(super) listing: Mutex<Option<Listing>>,
     pub(super) problems: watch::Receiver<Problems>,
+    /// What has happened in the cluster, also while NATS is away.
+    pub(super) history: History,
 }
 
 impl HttpNode {
@@ -48,6 +51,7 @@ impl HttpNode {
         vip: Option<Arc<VipPort>>,
         counts: Arc<Counts>,
         problems: watch::Receiver<Problems>,
+        history: History,
     ) -> Arc<Self> {
         Arc::new(Self {
             settings,
@@ -57,6 +61,7 @@ impl HttpNode {
             known: OnceLock::new(),
             listing: Mutex::new(None),
             problems,
+            history,
         })
     }
 
@@ -93,6 +98,7 @@ impl HttpNode {
             "unshippedBytes": null,
             "vip": null,
             "nats": { "connected": false, "server": null },
+            "notEligible": null,
             "problem": own.map_or(problem.clone(), |own| format!("{problem}; {own}")),
             "nodes": [],
         })

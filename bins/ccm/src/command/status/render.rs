@@ -15,6 +15,8 @@ pub(super) struct Shown {
     pub(super) backend: Option<String>,
     pub(super) lag_ms: Option<u64>,
     pub(super) vip_held: Option<bool>,
+    /// Why this node would not take a lease that is free.
+    pub(super) not_eligible: Option<String>,
     pub(super) problem: Option<String>,
     /// Data files that were set aside, and where to look.
     pub(super) diverged: Vec<String>,
@@ -55,6 +57,9 @@ pub(super) fn text(shown: &Shown) -> String {
     ];
     if shown.vip.is_some() {
         lines.push(field("VIP Status", &vip_status(shown)));
+    }
+    if let Some(why) = &shown.not_eligible {
+        lines.push(field("Candidate", &format!("no: {why}")));
     }
     if let Some(problem) = &shown.problem {
         lines.extend([String::new(), field("Problem", problem)]);
@@ -215,6 +220,14 @@ node-1           PRIMARY  running  1042  0ms  1 s ago
 db2.example.com  PASSIVE  stopped  -     -    now      the disk is full
 ";
         assert_eq!(text(&shown), expected);
+    }
+
+    #[test]
+    fn a_node_that_does_not_take_over_says_why() {
+        let why = String::from("node.candidate is false in its configuration");
+        let text = text(&Shown { not_eligible: Some(why), ..primary() });
+        let line = "Candidate:   no: node.candidate is false in its configuration\n";
+        assert!(text.ends_with(line), "{text}");
     }
 
     #[test]
