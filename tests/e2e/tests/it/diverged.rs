@@ -4,6 +4,7 @@
 use ccm_harness::{Cluster, ClusterOptions, PATIENCE, Writer, wait};
 use serde_json::{Value, json};
 
+use crate::history::told;
 use crate::machine::{LOAD, beside_others};
 
 /// Kills the daemon of the primary: its backend takes writes that are not replicated until the
@@ -61,6 +62,11 @@ fn what_only_one_node_has_is_set_aside_said_and_shown_and_never_deleted_to_make_
     let files = listed(&cluster, first);
     assert_eq!(files.len(), 1, "{files:?}");
     let name = String::from(files[0]["name"].as_str().unwrap());
+    let event = wait::until(PATIENCE, "the other node to find it in the history", || {
+        told(&cluster.nodes[other], "divergence").pop()
+    });
+    assert_eq!(event["details"]["file"], name.as_str(), "{event:#}");
+    assert_eq!(event["details"]["txid"], files[0]["txid"], "{event:#}");
     let status = cluster.nodes[first].status();
     let said = &status["diverged"];
     assert_eq!((&said["count"], &said["bytes"]), (&json!(1), &files[0]["bytes"]), "{status:#}");

@@ -8,6 +8,7 @@ mod daemon_restart;
 mod damaged;
 mod diverged;
 mod guard;
+mod history;
 mod host_loss;
 mod identity;
 mod machine;
