@@ -44,10 +44,21 @@ const LITESTREAM_VFS: Server = Server {
     at_least: (0, 5),
 };
 
+/// A Python package whose folder goes into `PYTHONPATH`.
+#[derive(Debug)]
+struct Library {
+    package: &'static str,
+    /// The first that there is for this Python.
+    versions: &'static [&'static str],
+}
+
 /// Python bindings with an SQLite of their own, one that has the WAL-reset bug: of the version
 /// that Convex ships, or the next one that there is for this Python.
-const AFFECTED_SQLITE: &str = "apsw";
-const AFFECTED_VERSIONS: [&str; 3] = ["3.46.0.1", "3.46.1.0", "3.50.4.0"];
+const AFFECTED_SQLITE: Library =
+    Library { package: "apsw", versions: &["3.46.0.1", "3.46.1.0", "3.50.4.0"] };
+
+/// Another language's client of NATS, with its own reading of the micro service protocol.
+const NATS_PY: Library = Library { package: "nats-py", versions: &["2.16.0"] };
 
 /// What the tests need of the system: a file or command that shows it is there, and its package.
 const SYSTEM: [(&str, &str); 8] = [
@@ -92,7 +103,8 @@ pub(crate) struct Tools {
 /// Everything that the tests need.
 pub(crate) fn run() -> Result<Tools> {
     system(&SYSTEM)?;
-    affected_sqlite()?;
+    library(&AFFECTED_SQLITE)?;
+    library(&NATS_PY)?;
     Ok(Tools {
         nats_server: nats_server()?,
         litestream: server(&LITESTREAM)?,
@@ -171,24 +183,24 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// Python bindings with an affected SQLite, as a folder for `PYTHONPATH`.
-fn affected_sqlite() -> Result<()> {
-    let package = AFFECTED_SQLITE;
+/// A folder for `PYTHONPATH` with the package, under its name.
+fn library(wanted: &Library) -> Result<()> {
+    let Library { package, versions } = wanted;
     let tools = root().join(".tools");
     let ours = tools.join(package);
     if ours.exists() {
         return Ok(());
     }
-    println!("setup: installing {package} {} into .tools", AFFECTED_VERSIONS[0]);
+    println!("setup: installing {package} {} into .tools", versions[0]);
     let temp = tools.join(format!("{package}.{}", std::process::id()));
     let unpacked = temp.join("unpacked");
     std::fs::create_dir_all(&unpacked)?;
     python_with_pip()?;
-    let found = AFFECTED_VERSIONS.iter().any(|version| {
+    let found = versions.iter().any(|version| {
         let tried = run_pip(&temp, &format!("{package}=={version}"));
         tried.inspect_err(|why| println!("setup: no {package} {version}: {why:#}")).is_ok()
     });
-    ensure!(found, "could not install {package}: none of {AFFECTED_VERSIONS:?}");
+    ensure!(found, "could not install {package}: none of {versions:?}");
     let mut unpack = Command::new("python3");
     crate::run(unpack.args(["-c", UNPACK_ALL]).arg(&temp).arg(&unpacked))?;
     std::fs::rename(&unpacked, &ours)?;

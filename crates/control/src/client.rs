@@ -132,7 +132,9 @@ impl Client {
                 | RequestErrorKind::InvalidSubject
                 | RequestErrorKind::MaxPayloadExceeded => timed_out(),
             })?;
-        if let Some(error) = message.headers.as_ref().and_then(|h| h.get(NATS_SERVICE_ERROR)) {
+        let error = message.headers.as_ref().and_then(|h| h.get(NATS_SERVICE_ERROR));
+        // A daemon that has something to say beside the error says it in the payload.
+        if let Some(error) = error.filter(|_| message.payload.is_empty()) {
             return Err(ControlError::Refused(format!("node {node}: {error}")));
         }
         serde_json::from_slice(&message.payload).map_err(malformed)

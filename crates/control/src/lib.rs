@@ -3,13 +3,17 @@
 //! The service is named `convex-{cluster}-{node}`; its endpoints live under
 //! `convex.{cluster}.svc.{node}.` (the node as one token): `status`, `ping`, `control.demote`,
 //! `control.promote`, `control.leave`, `control.snapshot`. Every payload is one JSON object.
-//! Standard tools find the service with `$SRV.PING` and `$SRV.INFO`.
+//! Standard tools find the service with `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS` (NATS ADR-32).
+//! What a node refuses is an error for them, too: the headers `Nats-Service-Error` (words) and
+//! `Nats-Service-Error-Code` (400 makes no sense, 409 not carried out, 503 the daemon is ending).
 //!
 //! - [`Service`] offers it; requests come out of a channel with the way to answer them.
 //! - [`Client`] asks, with a deadline for every question.
 
 mod error;
 mod words;
+
+mod micro;
 
 mod client;
 mod service;

@@ -47,7 +47,7 @@ pub use one_holder::OneHolder;
 pub use prometheus::Prometheus;
 pub use rows::{Lost, Rows};
 pub use tools::{
-    affected_sqlite, bound, litestream, litestream_vfs, nats_server, prometheus, promtool,
+    affected_sqlite, bound, litestream, litestream_vfs, nats_py, nats_server, prometheus, promtool,
     spawn_bound,
 };
 pub use writer::{Ack, Writer};

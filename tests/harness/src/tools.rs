@@ -54,12 +54,23 @@ pub fn promtool() -> PathBuf {
 /// `$CCM_APSW`, else what `cargo xtask setup` installed.
 #[must_use]
 pub fn affected_sqlite() -> PathBuf {
-    if let Some(path) = std::env::var_os("CCM_APSW") {
+    python("CCM_APSW", "apsw")
+}
+
+/// A folder for `PYTHONPATH` with nats-py, the client of another language: `$CCM_NATS_PY`, else
+/// what `cargo xtask setup` installed.
+#[must_use]
+pub fn nats_py() -> PathBuf {
+    python("CCM_NATS_PY", "nats-py")
+}
+
+fn python(variable: &str, name: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
         return PathBuf::from(path);
     }
-    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    let ours = ours.join(".tools/apsw");
-    assert!(ours.exists(), "no apsw: run `cargo xtask setup`, or set CCM_APSW");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let ours = root.join(".tools").join(name);
+    assert!(ours.exists(), "no {name}: run `cargo xtask setup`, or set {variable}");
     ours
 }
 
