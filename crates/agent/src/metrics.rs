@@ -5,5 +5,5 @@ mod replication;
 mod steps;
 
 pub(crate) use lease::{Leaderships, watch_renewals};
-pub(crate) use replication::watch_shipments;
+pub(crate) use replication::watch_replication;
 pub(crate) use steps::{PHASES, Steps, phase_name};

@@ -1,6 +1,9 @@
 //! What the loop tells the history: never waits.
 
+use std::sync::Arc;
+
 use ccm_election::LeaseStatus;
+use ccm_health::metrics::Counts;
 use ccm_history::{History, Stage, What};
 use ccm_role::{Action, Event, Status};
 use ccm_types::{Monotonic, NodeId};
@@ -14,6 +17,7 @@ pub(crate) struct Recording {
     pub(crate) node: NodeId,
     pub(crate) chronicle: Chronicle,
     pub(crate) history: History,
+    pub(crate) counts: Arc<Counts>,
     pub(crate) lease: watch::Receiver<LeaseStatus>,
     /// Why this node would not take a lease that is free.
     pub(crate) not_eligible: watch::Sender<Option<String>>,
@@ -36,6 +40,9 @@ impl Recording {
         let free = self.lease.borrow().free;
         for Entry { at, epoch, what } in self.chronicle.settle(status, free, moment(now)) {
             self.log(&what, epoch);
+            if let What::Refused(refusal) = &what {
+                self.counts.refused(refusal.stage.as_str());
+            }
             self.history.record(at, epoch, &what);
         }
         let why = self.chronicle.not_eligible(status);

@@ -30,7 +30,7 @@ use crate::event_loop::{EventLoop, Inputs};
 use crate::files::{Files, View};
 use crate::http::{self, HttpNode, Known, Problems};
 use crate::join::{Joined, Patience};
-use crate::metrics::{Leaderships, Steps, watch_renewals, watch_shipments};
+use crate::metrics::{Leaderships, Steps, watch_renewals, watch_replication};
 use crate::observe::Observer;
 use crate::outages::Outages;
 use crate::recording::Recording;
@@ -346,6 +346,7 @@ impl Daemon<'_> {
             node: self.settings.node.clone(),
             chronicle: Chronicle::new(self.settings.candidate),
             history: self.here.history.clone(),
+            counts: Arc::clone(&self.here.counts),
             lease: self.joined.election.status(),
             not_eligible,
         };
@@ -369,7 +370,7 @@ impl Daemon<'_> {
         let (lease, counts) = (self.joined.election.status(), Arc::clone(&self.here.counts));
         self.tasks.spawn("renewal watch", watch_renewals(lease, counts));
         let counts = Arc::clone(&self.here.counts);
-        self.tasks.spawn("shipment watch", watch_shipments(view, counts));
+        self.tasks.spawn("replication watch", watch_replication(view, counts));
     }
 
     fn start_event(&self, left: bool) -> Event {

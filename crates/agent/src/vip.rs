@@ -106,6 +106,11 @@ impl VipPort {
         (held, problem)
     }
 
+    /// How often it was announced.
+    pub(crate) fn announced(&self) -> u64 {
+        self.vip.get().map_or(0, Vip::announced)
+    }
+
     /// Whether it is here; `None` when the kernel does not say.
     pub(crate) async fn is_held(&self) -> Option<bool> {
         let looking = async { self.vip().await?.state().await };

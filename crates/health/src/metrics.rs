@@ -15,10 +15,10 @@ mod families;
 mod format;
 mod reading;
 
-pub use counts::{Counts, Step, Takeover};
+pub use counts::{Counts, Stage, Step, Takeover};
 pub use format::Format;
 pub use reading::{
-    Backend, BackendState, Lease, Level, Nats, Reading, ReplicationReading, Service,
+    Backend, BackendState, History, Lease, Level, Nats, Peers, Reading, ReplicationReading, Service,
 };
 
 use std::fmt;

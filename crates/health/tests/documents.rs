@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use ccm_harness::{Exposition, promtool};
 use ccm_health::metrics::{
-    Backend, BackendState, Counts, Format, Lease, Level, Nats, Reading, ReplicationReading,
-    Service, Takeover, write,
+    Backend, BackendState, Counts, Format, History, Lease, Level, Nats, Peers, Reading,
+    ReplicationReading, Service, Takeover, write,
 };
 use ccm_types::{ClusterId, Epoch, NodeId, ServiceName, Txid};
 use serde_json::{Value, json};
@@ -41,6 +41,9 @@ fn full() -> Reading {
             unshipped_bytes: Some(4152),
         }),
         vip_held: Some(true),
+        vip_announced: Some(5),
+        peers: Some(Peers { nodes: 2, ignored: 0 }),
+        history: History { published: 7, dropped: 0, waiting: 1, ignored: 0 },
         nats: Some(Nats { connected: true, connects: 2, rtt: Some(Duration::from_micros(310)) }),
         levels: vec![Level { level: 9, objects: 3, bytes: 4096 }],
         snapshot_age: Some(Duration::from_secs(60)),
@@ -99,6 +102,8 @@ fn what_was_not_measured_is_absent() {
         lease: None,
         replication: None,
         vip_held: None,
+        vip_announced: None,
+        peers: None,
         nats: None,
         levels: Vec::new(),
         snapshot_age: None,
@@ -114,6 +119,7 @@ fn what_was_not_measured_is_absent() {
         [
             "ccm_build_info",
             "ccm_candidate",
+            "ccm_history_waiting",
             "ccm_problem",
             "convex_cluster_backend_status",
             "convex_cluster_backend_uptime_seconds",

@@ -246,7 +246,9 @@ impl Outage {
 }
 
 impl Stage {
-    const fn as_str(self) -> &'static str {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Election => "election",
             Self::Promotion => "promotion",

@@ -107,6 +107,12 @@ impl Nodes {
         Ok(records)
     }
 
+    /// Keys that were found to hold no record; each counts once.
+    #[must_use]
+    pub fn garbage_count(&self) -> u64 {
+        lock(&self.named).len() as u64
+    }
+
     /// Removes this node's record as last written here, unless it was written again elsewhere.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     /// The intent has changed.
     pub(crate) changed: Notify,
     pub(crate) events: broadcast::Sender<VipEvent>,
+    /// Announcements that were sent.
+    announced: AtomicU64,
     /// [`STEPS_MAX`]
     steps: Arc<Semaphore>,
 }
@@ -62,6 +65,7 @@ impl Shared {
             intent: Mutex::default(),
             changed: Notify::new(),
             events: broadcast::Sender::new(EVENTS_KEPT),
+            announced: AtomicU64::new(0),
             steps: Arc::new(Semaphore::new(STEPS_MAX)),
         }
     }
@@ -130,8 +134,19 @@ impl Shared {
         let link = sight.link.as_ref().ok_or_else(|| VipError::no_interface("add", config))?;
         intent.index = Some(link.index);
         intent.held_since = Some(Instant::now());
-        let announced = kernel::announce(config, link);
+        let announced = self.say(link);
         Ok((found, sight.link_state(), announced.err().map(|error| in_words(&error))))
+    }
+
+    /// Announcements that were sent.
+    pub(crate) fn announced(&self) -> u64 {
+        self.announced.load(Ordering::Relaxed)
+    }
+
+    fn say(&self, link: &Link) -> Result<(), VipError> {
+        kernel::announce(&self.config, link)?;
+        self.announced.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Adds the address while it may be held. A process may be stopped between asking and adding,
@@ -178,7 +193,7 @@ impl Shared {
         let sight = kernel::look(&self.config)?;
         match &sight.link {
             // When it comes up, it is announced from the beginning.
-            Some(link) if sight.is_here() && link.is_up() => kernel::announce(&self.config, link),
+            Some(link) if sight.is_here() && link.is_up() => self.say(link),
             Some(_) | None => Ok(()),
         }
     }

@@ -162,6 +162,12 @@ impl Vip {
         Ok(self.state().await?.link)
     }
 
+    /// How often the address was announced since this was opened.
+    #[must_use]
+    pub fn announced(&self) -> u64 {
+        self.shared.announced()
+    }
+
     /// What happens from now on.
     #[must_use]
     pub fn watch(&self) -> VipEvents {

@@ -19,7 +19,7 @@ mod settle;
 mod step;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ccm_types::{NodeId, Position, Txid};
 use tokio::sync::watch;
@@ -158,6 +158,10 @@ pub struct FollowProgress {
     pub phase: FollowPhase,
     /// What is in the way, in words.
     pub problem: Option<String>,
+    /// Bytes that were downloaded to begin new replicas, since the follower began.
+    pub restored_bytes: u64,
+    /// The time that this took, writing included.
+    pub restoring: Duration,
 }
 
 /// A task that keeps the replica at the end of the bucket. Dropping it stops it without waiting.
@@ -180,6 +184,8 @@ impl Follower {
             lag: Duration::ZERO,
             phase: FollowPhase::Idle,
             problem: None,
+            restored_bytes: 0,
+            restoring: Duration::ZERO,
         });
         let task = TaskTracker::new();
         let following =
@@ -272,10 +278,8 @@ impl<S: LtxStore> Following<S> {
             return Ok(None);
         }
         loop {
-            let report = |done_bytes, total_bytes| {
-                let phase = FollowPhase::Rebuilding { done_bytes, total_bytes };
-                self.progress.send_modify(|p| p.phase = phase);
-            };
+            let begun = Instant::now();
+            let report = |done_bytes, total_bytes| self.report_download(done_bytes, total_bytes);
             let prepare = step::prepare(&self.store, &self.local, &files, report);
             let Some(step) = self.unless_cancelled(prepare).await else { return Ok(None) };
             let position = match step? {
@@ -293,8 +297,11 @@ impl<S: LtxStore> Following<S> {
                     blocking(&self.local, check).await?;
                     step::commit(&self.local, Step::SetAside).await?
                 }
-                work @ (Step::Apply(_) | Step::Rebuild(_)) => {
-                    step::commit(&self.local, work).await?
+                work @ Step::Apply(_) => step::commit(&self.local, work).await?,
+                work @ Step::Rebuild(_) => {
+                    let position = step::commit(&self.local, work).await?;
+                    self.progress.send_modify(|p| p.restoring += begun.elapsed());
+                    position
                 }
             };
             self.report_position(position, &files);
@@ -302,6 +309,18 @@ impl<S: LtxStore> Following<S> {
                 return Ok(None);
             }
         }
+    }
+
+    fn report_download(&self, done_bytes: u64, total_bytes: u64) {
+        self.progress.send_modify(|p| {
+            let before = match p.phase {
+                FollowPhase::Rebuilding { done_bytes, .. } => done_bytes,
+                FollowPhase::Idle | FollowPhase::Waiting | FollowPhase::Following => 0,
+            };
+            // A download that begins again begins at 0.
+            p.restored_bytes += done_bytes.saturating_sub(before);
+            p.phase = FollowPhase::Rebuilding { done_bytes, total_bytes };
+        });
     }
 
     fn report_position(&self, position: Option<Position>, files: &[LtxInfo]) {

@@ -7,8 +7,10 @@ use async_nats::Client;
 use async_nats::client::RequestErrorKind;
 use ccm_discovery::{Filter, Health, Services};
 use ccm_health::metrics::{
-    Backend, BackendState, Level, Nats, Reading, ReplicationReading, Service,
+    Backend, BackendState, History, Level, Nats, Peers, Reading, ReplicationReading, Service,
 };
+use ccm_history::Counted;
+use ccm_kv_state::Nodes;
 use ccm_role::Phase;
 use ccm_types::{BootClock, Monotonic, Txid};
 use ccm_wal_ltx::store::{self, LtxInfo, LtxStore as _, NatsStore};
@@ -64,6 +66,7 @@ impl HttpNode {
         let known = self.known.get();
         let services = async { services(&known?.services).await };
         let listing = async { self.list(&known?.store).await };
+        let peers = async { peers(&known?.observer.nodes).await };
         let nats = async { Some(self.nats(&known?.observer.client).await) };
         let problem = async {
             match known {
@@ -72,8 +75,15 @@ impl HttpNode {
                 None => true,
             }
         };
-        let (backend, vip_held, services, listing, nats, problem) =
-            tokio::join!(self.port.measure(), self.vip_held(), services, listing, nats, problem);
+        let (backend, vip_held, services, listing, nats, problem, peers) = tokio::join!(
+            self.port.measure(),
+            self.vip_held(),
+            services,
+            listing,
+            nats,
+            problem,
+            peers
+        );
         let snapshot_age = listing
             .as_ref()
             .and_then(|listing| listing.snapshot_age(jiff::Timestamp::now().as_millisecond()));
@@ -90,6 +100,9 @@ impl HttpNode {
             backend: Backend { state: BackendState::named(backend.status), uptime: backend.uptime },
             replication: known.map(replication),
             vip_held,
+            vip_announced: self.vip.as_ref().map(|vip| vip.announced()),
+            peers,
+            history: history(self.history.counted()),
             nats,
             levels: listing.map(|listing| listing.levels).unwrap_or_default(),
             snapshot_age,
@@ -157,6 +170,16 @@ fn replication(known: &Known) -> ReplicationReading {
             None => ReplicationReading::default(),
         },
     }
+}
+
+fn history(counted: Counted) -> History {
+    let Counted { published, dropped, waiting, ignored } = counted;
+    History { published, dropped, waiting, ignored }
+}
+
+async fn peers(nodes: &Nodes) -> Option<Peers> {
+    let listed = timeout(LOOK_WITHIN, nodes.list()).await.ok()?.ok()?;
+    Some(Peers { nodes: listed.len() as u64, ignored: nodes.garbage_count() })
 }
 
 async fn services(services: &Services) -> Option<Vec<Service>> {

@@ -46,14 +46,18 @@ impl Leaderships {
     }
 }
 
-/// Every write of the lease that was stored moves its end.
+/// Every write of the lease that was stored moves its end; those that were not are counted.
 pub(crate) async fn watch_renewals(mut lease: watch::Receiver<LeaseStatus>, counts: Arc<Counts>) {
-    let mut last = lease.borrow_and_update().valid_until;
+    let (mut last, mut failed) = {
+        let status = lease.borrow_and_update();
+        (status.valid_until, status.failed_writes)
+    };
     while lease.changed().await.is_ok() {
-        let (valid_until, took) = {
+        let (valid_until, took, failures) = {
             let status = lease.borrow_and_update();
-            (status.valid_until, status.last_renewal_latency)
+            (status.valid_until, status.last_renewal_latency, status.failed_writes)
         };
+        counts.not_renewed(failures.saturating_sub(std::mem::replace(&mut failed, failures)));
         if let (Some(_), Some(took)) = (valid_until.filter(|at| Some(*at) > last), took) {
             counts.renewed(took);
         }
@@ -119,7 +123,8 @@ mod tests {
             last_renewal_latency: Some(Duration::from_millis(took)),
             ..LeaseStatus::default()
         };
-        let steps = [at(10, 4), LeaseStatus { connected: true, ..at(10, 4) }, at(20, 4)];
+        let failed = LeaseStatus { connected: true, failed_writes: 2, ..at(10, 4) };
+        let steps = [at(10, 4), failed, at(20, 4)];
         let renewing = async move {
             for step in steps.into_iter().chain([LeaseStatus::default(), at(30, 400)]) {
                 lease.send_replace(step);
@@ -130,6 +135,7 @@ mod tests {
         // It looks at what there is before anything is renewed.
         tokio::join!(biased; watch_renewals(seen, Arc::clone(&counts)), renewing);
         assert_eq!(values(&counts, "ccm_lease_renew_seconds_count", ""), ["3"]);
+        assert_eq!(values(&counts, "ccm_lease_renew_failures_total", ""), ["2"]);
         assert_eq!(values(&counts, "ccm_lease_renew_seconds_bucket", "le=\"0.005\""), ["2"]);
     }
 }

@@ -1,42 +1,86 @@
-//! What goes into the bucket, and how soon.
+//! What goes into the bucket and what comes out of it, and how soon.
 
 use std::sync::Arc;
 
 use ccm_health::metrics::Counts;
-use ccm_types::{BootClock, Monotonic};
+use ccm_types::{BootClock, Monotonic, Txid};
 use ccm_wal_ltx::capture::CaptureProgress;
+use ccm_wal_ltx::follow::FollowProgress;
 use tokio::sync::watch;
 
 use crate::files::View;
 
-/// Sees every capture of this daemon.
-pub(crate) async fn watch_shipments(mut view: watch::Receiver<View>, counts: Arc<Counts>) {
+/// Sees every capture and every follower of this daemon.
+pub(crate) async fn watch_replication(mut view: watch::Receiver<View>, counts: Arc<Counts>) {
     loop {
-        let capturing = match &*view.borrow_and_update() {
-            View::Capturing(capturing) => Some(capturing.progress.clone()),
-            View::Idle | View::Following(_) => None,
-        };
-        let of_capture = async {
-            if let Some(progress) = capturing {
-                watch_capture(progress, &counts).await;
+        let now = view.borrow_and_update().clone();
+        let watching = async {
+            match now {
+                View::Capturing(capturing) => {
+                    let mut seen = Seen::default();
+                    let note = |progress: &CaptureProgress, now| seen.note(progress, now, &counts);
+                    watch_progress(capturing.progress, note).await;
+                }
+                View::Following(progress) => {
+                    let mut seen = Applied::default();
+                    let note = |progress: &FollowProgress, now| seen.note(progress, now, &counts);
+                    watch_progress(progress, note).await;
+                }
+                View::Idle => {}
             }
             std::future::pending::<()>().await;
         };
         tokio::select! {
             changed = view.changed() => if changed.is_err() { return },
-            () = of_capture => {}
+            () = watching => {}
         }
     }
 }
 
-/// Sees one capture to its end.
-async fn watch_capture(mut progress: watch::Receiver<CaptureProgress>, counts: &Counts) {
-    let mut seen = Seen::default();
+/// Sees one capture or follower to its end.
+async fn watch_progress<T: Clone>(
+    mut progress: watch::Receiver<T>,
+    mut note: impl FnMut(&T, Monotonic),
+) {
     loop {
         let now = progress.borrow_and_update().clone();
-        seen.note(&now, BootClock.now(), counts);
+        note(&now, BootClock.now());
         if progress.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// The last look at a follower.
+#[derive(Debug, Default)]
+struct Applied {
+    at: Txid,
+    /// When a change was first seen in the bucket that the replica lacks.
+    behind_since: Option<Monotonic>,
+    restored: (u64, std::time::Duration),
+}
+
+impl Applied {
+    fn note(&mut self, progress: &FollowProgress, now: Monotonic, counts: &Counts) {
+        let (bytes, took) = (progress.restored_bytes, progress.restoring);
+        if (bytes, took) != self.restored {
+            let (before, spent) = std::mem::replace(&mut self.restored, (bytes, took));
+            counts.restored(bytes.saturating_sub(before), took.saturating_sub(spent));
+        }
+        let at = progress.position.map_or(Txid::ZERO, |position| position.txid);
+        let begins = self.at == Txid::ZERO;
+        if at > self.at {
+            let since = self.behind_since.take();
+            // A replica that is begun has seen no change.
+            if let Some(since) = since.filter(|_| !begins) {
+                counts.applied(now.since(since));
+            }
+        }
+        self.at = at;
+        if progress.bucket_tip <= at {
+            self.behind_since = None;
+        } else {
+            self.behind_since.get_or_insert(now);
         }
     }
 }
@@ -63,7 +107,10 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use ccm_types::{ClusterId, NodeId, Txid};
+    use std::time::Duration;
+
+    use ccm_types::{ClusterId, Epoch, NodeId, Position};
+    use ccm_wal_ltx::follow::FollowPhase;
 
     use super::*;
     use crate::metrics::steps::tests::values;
@@ -81,6 +128,42 @@ mod tests {
             capture.iter().for_each(|millis| seen.note(&held_back(*millis), now, &counts));
         }
         assert_eq!(values(&counts, "ccm_commits_held_back_seconds_total", ""), ["0.875"]);
+    }
+
+    #[test]
+    fn what_is_applied_is_timed_and_what_is_restored_is_counted() {
+        let counts = Counts::new(&ClusterId::new("test").unwrap(), &NodeId::new("me").unwrap());
+        let progress = |at: Option<u64>, tip, restored, millis| FollowProgress {
+            position: at.map(|txid| Position::new(Epoch::new(1), Txid::new(txid))),
+            bucket_tip: Txid::new(tip),
+            lag: Duration::ZERO,
+            phase: FollowPhase::Following,
+            problem: None,
+            restored_bytes: restored,
+            restoring: Duration::from_millis(millis),
+        };
+        let mut seen = Applied::default();
+        let table = [
+            (progress(None, 0, 0, 0), 100),
+            (progress(None, 5, 0, 0), 110),
+            (progress(None, 5, 4000, 0), 120),
+            // The replica has begun: that is no change that was applied.
+            (progress(Some(5), 5, 4000, 15), 130),
+            (progress(Some(5), 6, 4000, 15), 200),
+            (progress(Some(6), 6, 4000, 15), 240),
+            // Half of what is there.
+            (progress(Some(6), 9, 4000, 15), 300),
+            (progress(Some(8), 9, 4000, 15), 310),
+            (progress(Some(9), 9, 4000, 15), 350),
+            (progress(Some(9), 9, 4000, 15), 400),
+        ];
+        for (progress, now) in table {
+            seen.note(&progress, Monotonic::from_millis(now), &counts);
+        }
+        assert_eq!(values(&counts, "ccm_apply_seconds_count", ""), ["3"]);
+        assert_eq!(values(&counts, "ccm_apply_seconds_sum", ""), ["0.09"]);
+        assert_eq!(values(&counts, "ccm_restore_bytes_total", ""), ["4000"]);
+        assert_eq!(values(&counts, "ccm_restore_seconds_total", ""), ["0.015"]);
     }
 
     #[test]

@@ -40,6 +40,17 @@ impl Takeover {
 /// One step of a node on its way up or down; its name is the value of the label `phase`.
 pub type Step = &'static str;
 
+/// Where a candidate was refused; the value of the label `stage`.
+pub type Stage = &'static str;
+
+/// All of them.
+const STAGES: [Stage; 3] = ["election", "promotion", "command"];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    stage: Stage,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
     reason: &'static str,
@@ -58,12 +69,17 @@ pub struct Counts {
     registry: Registry,
     wal_bytes: Counter,
     renewals: Histogram,
+    renew_failures: Counter,
     shipments: Histogram,
     held_back: Counter<f64, AtomicU64>,
+    applies: Histogram,
+    restored_bytes: Counter,
+    restoring: Counter<f64, AtomicU64>,
     steps: Histograms,
     promotions: Histogram,
     failovers: Family<Reason, Counter>,
     losses: Family<Reason, Counter>,
+    refusals: Family<Refused, Counter>,
     fenced: Counter,
     vip_conflicts: Counter,
     vip_removed: Counter,
@@ -80,12 +96,17 @@ impl Counts {
             registry: Registry::with_labels(labels.into_iter()),
             wal_bytes: Counter::default(),
             renewals: Histogram::new(ROUND_TRIPS),
+            renew_failures: Counter::default(),
             shipments: Histogram::new(ROUND_TRIPS),
             held_back: Counter::default(),
+            applies: Histogram::new(ROUND_TRIPS),
+            restored_bytes: Counter::default(),
+            restoring: Counter::default(),
             steps: Family::new_with_constructor(|| Histogram::new(STEPS)),
             promotions: Histogram::new(STEPS),
             failovers: Family::default(),
             losses: Family::default(),
+            refusals: Family::default(),
             fenced: Counter::default(),
             vip_conflicts: Counter::default(),
             vip_removed: Counter::default(),
@@ -96,6 +117,9 @@ impl Counts {
         }
         for reason in ["expired", "superseded"] {
             counts.losses.get_or_create(&Reason { reason }).inc_by(0);
+        }
+        for stage in STAGES {
+            counts.refusals.get_or_create(&Refused { stage }).inc_by(0);
         }
         counts.register_replication();
         counts.register_leadership();
@@ -122,6 +146,21 @@ impl Counts {
             self.held_back.clone(),
         );
         self.registry.register(
+            "ccm_apply_seconds",
+            "From the moment that the replica saw a change in the bucket until it had it",
+            self.applies.clone(),
+        );
+        self.registry.register(
+            "ccm_restore_bytes",
+            "Bytes that were downloaded to begin a new replica",
+            self.restored_bytes.clone(),
+        );
+        self.registry.register(
+            "ccm_restore_seconds",
+            "Time spent on beginning a new replica: download and writing",
+            self.restoring.clone(),
+        );
+        self.registry.register(
             "ccm_fence_rejections",
             "Writes of this node that the bucket refused because another node has taken over",
             self.fenced.clone(),
@@ -135,6 +174,12 @@ impl Counts {
             self.renewals.clone(),
         );
         self.registry.register(
+            "ccm_lease_renew_failures",
+            "Writes of the lease that were not stored as far as is known: not sent, not answered, \
+             or refused",
+            self.renew_failures.clone(),
+        );
+        self.registry.register(
             "ccm_failovers",
             "Leaderships that this node took over from another one, by how that one's ended",
             self.failovers.clone(),
@@ -143,6 +188,11 @@ impl Counts {
             "ccm_lease_losses",
             "Leases that this node lost without having given them back",
             self.losses.clone(),
+        );
+        self.registry.register(
+            "ccm_refusals",
+            "Leaderships that this node did not take or could not use, by how far it came",
+            self.refusals.clone(),
         );
         self.registry.register(
             "ccm_failover_phase_seconds",
@@ -196,6 +246,27 @@ impl Counts {
     /// A write of the lease was stored after so long.
     pub fn renewed(&self, took: Duration) {
         self.renewals.observe(took.as_secs_f64());
+    }
+
+    /// So many more writes of the lease were not stored.
+    pub fn not_renewed(&self, writes: u64) {
+        self.renew_failures.inc_by(writes);
+    }
+
+    /// A change was seen in the bucket and is in the replica, so long after.
+    pub fn applied(&self, took: Duration) {
+        self.applies.observe(took.as_secs_f64());
+    }
+
+    /// So many more bytes were downloaded for a new replica, and so much more time was spent.
+    pub fn restored(&self, bytes: u64, took: Duration) {
+        self.restored_bytes.inc_by(bytes);
+        self.restoring.inc_by(took.as_secs_f64());
+    }
+
+    /// A leadership was not taken, or could not be used.
+    pub fn refused(&self, stage: Stage) {
+        self.refusals.get_or_create(&Refused { stage }).inc();
     }
 
     /// The lease of another node has become this node's.

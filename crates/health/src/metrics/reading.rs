@@ -35,6 +35,12 @@ pub struct Reading {
     pub replication: Option<ReplicationReading>,
     /// Whether the virtual IP is here, when there is one.
     pub vip_held: Option<bool>,
+    /// How often it was announced.
+    pub vip_announced: Option<u64>,
+    /// What the nodes say of themselves.
+    pub peers: Option<Peers>,
+    /// What became of what was recorded.
+    pub history: History,
     /// The connection to NATS, once there was one.
     pub nats: Option<Nats>,
     /// What is in the bucket of the data, by level.
@@ -142,6 +148,28 @@ pub struct Nats {
     pub rtt: Option<Duration>,
 }
 
+/// What the nodes say of themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peers {
+    /// Nodes with a record, this one included.
+    pub nodes: u64,
+    /// Keys that hold no record.
+    pub ignored: u64,
+}
+
+/// What became of what this node has recorded in the history.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct History {
+    /// Events in the stream.
+    pub published: u64,
+    /// Events that were lost.
+    pub dropped: u64,
+    /// Events that wait for NATS.
+    pub waiting: u64,
+    /// What is in the stream and is no event.
+    pub ignored: u64,
+}
+
 /// What is in the bucket at one level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level {
@@ -175,6 +203,7 @@ impl Collector for Reading {
         self.services(&mut writer)?;
         self.node(&mut writer)?;
         self.progress(&mut writer)?;
+        self.others(&mut writer)?;
         self.bucket(&mut writer)
     }
 }
@@ -263,6 +292,24 @@ impl Reading {
         writer.gauge("ccm_unshipped_age_seconds", help, replication.unshipped_age)?;
         let help = "Bytes of the WAL of this primary that the bucket lacks.";
         writer.gauge("ccm_unshipped_bytes", help, replication.unshipped_bytes)
+    }
+
+    fn others(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let help = "Times that the virtual IP was announced.";
+        writer.counter("ccm_vip_announcements", help, self.vip_announced)?;
+        let help = "Nodes of the cluster whose daemons have a record, this one included.";
+        writer.gauge("ccm_nodes", help, self.peers.map(|peers| peers.nodes))?;
+        let help = "Keys in the state bucket that hold no node record.";
+        writer.counter("ccm_nodes_ignored", help, self.peers.map(|peers| peers.ignored))?;
+        let History { published, dropped, waiting, ignored } = self.history;
+        let help = "Events of this node that are in the history.";
+        writer.counter("ccm_history_published", help, Some(published))?;
+        let help = "Events of this node that were lost, because too many waited for NATS.";
+        writer.counter("ccm_history_dropped", help, Some(dropped))?;
+        let help = "Events of this node that wait for NATS.";
+        writer.gauge("ccm_history_waiting", help, Some(waiting))?;
+        let help = "What is in the stream of the history and is no event.";
+        writer.counter("ccm_history_ignored", help, Some(ignored))
     }
 
     fn bucket(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {

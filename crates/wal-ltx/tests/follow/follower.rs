@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ccm_wal_ltx::follow::{FollowConfig, FollowPhase, FollowProgress, Follower};
+use ccm_wal_ltx::store::{Level, LtxStore as _};
 use tokio::sync::watch;
 
 use crate::source::{Bucket, Passive, Source, node};
@@ -43,6 +44,10 @@ async fn a_follower_keeps_up_and_is_stopped_with_a_valid_replica() {
     let seen = until(&mut progress, "the end of the bucket", |p| at(p, tip)).await;
     assert_eq!((seen.phase, seen.lag), (FollowPhase::Following, Duration::ZERO));
     assert_eq!(seen.problem, None);
+    let files = bucket.store.list().await.unwrap();
+    let first = files.iter().find(|file| file.name.level == Level::SNAPSHOT).unwrap();
+    assert_eq!(seen.restored_bytes, first.size);
+    assert!(seen.restoring > Duration::ZERO);
     assert!(passive.replica() == source.latest());
     for _ in 0..100 {
         source.commit_random();

@@ -4,6 +4,7 @@ use ccm_harness::{Cluster, ClusterOptions, Node, PATIENCE, wait};
 use serde_json::Value;
 
 use crate::machine::beside_others;
+use crate::monitoring::{listen, scrape};
 
 /// The events of one kind as a node tells them.
 pub(crate) fn told(node: &Node, kind: &str) -> Vec<Value> {
@@ -122,6 +123,7 @@ fn a_node_that_is_no_candidate_says_why_it_does_not_take_over_until_an_operator_
     let mut cluster = Cluster::prepare(ClusterOptions::default());
     cluster.nodes[1].edit_config(|config| config["node"] = serde_json::json!({ "candidate": false }));
     for node in &mut cluster.nodes {
+        listen(node);
         node.start();
     }
     assert_eq!(cluster.wait_serving(), 0);
@@ -139,6 +141,8 @@ fn a_node_that_is_no_candidate_says_why_it_does_not_take_over_until_an_operator_
     assert_eq!(refused["details"]["stage"], "election");
     assert_eq!(refused["details"]["why"], why);
     assert_eq!(cluster.serving(), None);
+    let counted = scrape(&cluster.nodes[1]).value("ccm_refusals_total", &[("stage", "election")]);
+    assert_eq!(counted, Some(1.0));
     let log = std::fs::read_to_string(cluster.nodes[1].log()).unwrap();
     assert!(log.contains("the lease is free and node-2 does not take it"), "{log}");
 

@@ -54,7 +54,7 @@ fn json(node: &Node, path: &str) -> Value {
 }
 
 /// One scrape.
-fn scrape(node: &Node) -> Exposition {
+pub(crate) fn scrape(node: &Node) -> Exposition {
     let (code, body) = Http::at(address(node, "metrics"), PATIENCE).get("/metrics").unwrap();
     assert_eq!(code, 200);
     Exposition::prometheus(&body)

@@ -62,6 +62,14 @@ fn lint(node: &Node, dir: &Path) -> Vec<String> {
     said.lines().filter(|line| !line.starts_with("convex_cluster_")).map(String::from).collect()
 }
 
+/// What a peer may write that is neither a node record nor an event.
+fn garbage(cluster: &Cluster) {
+    for subject in ["$KV.convex-test-state.nodes.other", "convex.test.history.other.role"] {
+        let stored = cluster.nats.request(subject, &serde_json::json!({ "no": "record" }));
+        assert!(stored["seq"].is_u64(), "{stored}");
+    }
+}
+
 #[test]
 #[expect(
     clippy::too_many_lines,
@@ -113,6 +121,7 @@ fn the_metrics_of_two_nodes_move_with_what_happens() {
     wait_value(primary, "ccm_ship_seconds_count", &[], |value| value > shipped);
     let tip = wait_value(primary, "ccm_txid", &[], |value| value > txid);
     wait_value(passive, "ccm_txid", &[], |value| value >= tip);
+    wait_value(passive, "ccm_apply_seconds_count", &[], |value| value >= 1.0);
     let acks = writer.stop();
     assert!(!acks.is_empty());
     wait_value(primary, "convex_cluster_replication_lag_ms", &[], is(0.0));
@@ -125,6 +134,14 @@ fn the_metrics_of_two_nodes_move_with_what_happens() {
     wait_value(passive, "ccm_nats_rtt_seconds", &[], |value| value > 0.0);
     wait_value(passive, "ccm_nats_connected", &[], is(1.0));
     wait_value(passive, "ccm_nats_connects_total", &[], |value| value >= 1.0);
+    wait_value(passive, "ccm_restore_bytes_total", &[], |value| value > 0.0);
+    wait_value(passive, "ccm_restore_seconds_total", &[], |value| value > 0.0);
+    wait_value(passive, "ccm_nodes", &[], is(2.0));
+    wait_value(passive, "ccm_history_published_total", &[], |value| value >= 1.0);
+    wait_value(passive, "ccm_history_waiting", &[], is(0.0));
+    garbage(&cluster);
+    wait_value(passive, "ccm_nodes_ignored_total", &[], is(1.0));
+    wait_value(passive, "ccm_history_ignored_total", &[], is(1.0));
 
     // The services.
     wait_value(passive, "convex_cluster_services_total", &[("service", "http")], is(2.0));
@@ -170,6 +187,8 @@ fn an_outage_of_nats_is_seen_and_what_is_unknown_is_absent() {
     assert_eq!(scrape(node).value("convex_cluster_services_total", &[]), None);
     wait_value(node, "ccm_problem", &[], is(1.0));
     wait_value(node, "ccm_lease_losses_total", &[("reason", "expired")], is(1.0));
+    wait_value(node, "ccm_lease_renew_failures_total", &[], |value| value > 0.0);
+    wait_value(node, "ccm_history_waiting", &[], |value| value > 0.0);
     wait_value(node, "convex_cluster_is_leader", &[], is(0.0));
     wait_value(node, "convex_cluster_backend_status", &[("status", "running")], is(0.0));
 }
