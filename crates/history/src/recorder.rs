@@ -97,18 +97,20 @@ impl History {
     pub fn record(&self, at: Timestamp, epoch: Option<Epoch>, what: &What) {
         let Shared { node, instance, news, changed, waiting, .. } = &*self.shared;
         let event = Event::new(at, node.clone(), epoch, what);
-        let (fits, length) = {
+        let fits = {
             let mut kept = self.kept();
             kept.recorded += 1;
             let id = format!("{}-{instance}-{}", node.to_token(), kept.recorded);
             let entry = Entry { id, event };
             kept.recent.insert(entry.clone());
-            (kept.waiting.push(entry), kept.waiting.len())
+            let fits = kept.waiting.push(entry);
+            // With the lock, so that the number told last is the last one.
+            waiting.send_replace(kept.waiting.len());
+            fits
         };
         if !fits {
             self.dropped_one("too many events wait for NATS");
         }
-        waiting.send_replace(length);
         changed.send_modify(|count| *count += 1);
         news.notify_one();
     }
@@ -161,12 +163,9 @@ impl History {
 
     /// This event waits no longer.
     fn settle(&self, entry: &Entry) {
-        let length = {
-            let mut kept = self.kept();
-            kept.waiting.settle(&entry.id);
-            kept.waiting.len()
-        };
-        self.shared.waiting.send_replace(length);
+        let mut kept = self.kept();
+        kept.waiting.settle(&entry.id);
+        self.shared.waiting.send_replace(kept.waiting.len());
     }
 
     fn dropped_one(&self, why: &str) {

@@ -81,12 +81,12 @@ impl Node {
     /// Everything that is asked for succeeds, one after another.
     fn run(&mut self, took: u64) {
         while let Some((_, operation)) = self.asked.first() {
-            let outcome = match operation {
-                Operation::Compare => Outcome::Compared(Verdict::Swap),
-                Operation::CatchUp | Operation::Flush => {
-                    Outcome::At(Position::new(Epoch::new(4), Txid::new(42)))
-                }
-                _ => Outcome::Ok,
+            let outcome = if *operation == Operation::Compare {
+                Outcome::Compared(Verdict::Swap)
+            } else if matches!(operation, Operation::CatchUp | Operation::Flush) {
+                Outcome::At(Position::new(Epoch::new(4), Txid::new(42)))
+            } else {
+                Outcome::Ok
             };
             self.end(took, outcome);
         }
@@ -135,10 +135,9 @@ fn a_takeover_waits_for_the_virtual_ip_and_has_the_time_at_which_it_served() {
     let mut node = Node::start(true, true);
     node.win(true);
     while !matches!(node.asked.first(), Some((_, Operation::AcquireVip { .. }))) {
-        let outcome = match node.asked[0].1 {
-            Operation::Compare => Outcome::Compared(Verdict::Create),
-            _ => Outcome::Ok,
-        };
+        let compares = node.asked[0].1 == Operation::Compare;
+        let outcome =
+            if compares { Outcome::Compared(Verdict::Create) } else { Outcome::Ok };
         node.end(1, outcome);
     }
     node.asked.swap(0, 1);
