@@ -34,9 +34,11 @@ fn an_address_that_somebody_removes_is_put_back() {
             // Again and again, also before the pause is over.
             for _ in 0..3 {
                 lab.ip(&format!("address delete {}/{} dev eth0", address.0, address.1));
+                let announced = vip.announced();
                 assert_eq!(event(&mut events, &VipEvent::Lost).await, []);
                 assert_eq!(event(&mut events, &VipEvent::Back).await, []);
                 assert!(lab.has(address));
+                until("another announcement", || (vip.announced() > announced).then_some(())).await;
             }
         });
     }
