@@ -89,7 +89,8 @@ impl Chronicle {
             }
             Event::LeaseLost(_) => {
                 // One that waits for the end of the leadership before it.
-                self.climb.take_if(|_| self.phase != Phase::Promoting && self.phase != Phase::Primary);
+                self.climb
+                    .take_if(|_| self.phase != Phase::Promoting && self.phase != Phase::Primary);
             }
             Event::LeaseReleased => {
                 if let Some(descent) = &mut self.descent {

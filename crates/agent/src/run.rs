@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -305,18 +305,15 @@ impl Daemon<'_> {
         let rested = CancellationToken::new();
         let dispatch = self.lanes(view, announce, marker, rested.clone());
         let inputs = Inputs { shutdown, deaths, refused, commands, events };
-        let ended = EventLoop::new(machine, dispatch, status, steps, recording)
-            .run(inputs, start)
-            .await;
+        let ended =
+            EventLoop::new(machine, dispatch, status, steps, recording).run(inputs, start).await;
         // The last answers go out before the daemon does.
         service.stop().await;
         present.cancel();
         if ended.is_ok() {
             tokio::join!(presence::withdraw(&nodes, &node), announced.withdraw());
         }
-        if client.connection_state() == State::Connected
-            && !history.flush(HISTORY_WITHIN).await
-        {
+        if client.connection_state() == State::Connected && !history.flush(HISTORY_WITHIN).await {
             tracing::debug!("what has happened last is not in the history");
         }
         if timeout(FILES_REST_WITHIN, rested.cancelled()).await.is_err() {

@@ -183,7 +183,8 @@ mod tests {
             description: "leaves",
             counted,
         };
-        let asked = |verb| answer(verb, &identity(), "a daemon", "then", &[endpoint.clone()]);
+        let asked =
+            |verb| answer(verb, &identity(), "a daemon", "then", std::slice::from_ref(&endpoint));
         let of_all = |more: Value| {
             let mut all = json!({
                 "name": "n", "id": "i", "version": "1.2.3", "metadata": { "node_id": "a.b" },

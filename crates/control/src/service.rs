@@ -323,11 +323,7 @@ impl Answered {
 }
 
 /// The answer; `None` when the daemon is ending.
-async fn answer(
-    kind: Kind,
-    payload: &[u8],
-    requests: mpsc::Sender<Request>,
-) -> Option<Answered> {
+async fn answer(kind: Kind, payload: &[u8], requests: mpsc::Sender<Request>) -> Option<Answered> {
     match kind {
         Kind::Status => json(&ask(&requests, Request::Status).await?, None),
         Kind::Ping => json(&ask(&requests, Request::Ping).await?, None),

@@ -63,7 +63,10 @@ async fn answer(mut queue: mpsc::Receiver<Request>) {
                 reply.send(Pong { node_id, instance, version }).unwrap();
             }
             Request::Leave(reply) => reply.send(Err(String::from("not\ntoday"))).unwrap(),
-            Request::Status(_) | Request::Demote(..) | Request::Promote(_) | Request::Snapshot(..) => {}
+            Request::Status(_)
+            | Request::Demote(..)
+            | Request::Promote(_)
+            | Request::Snapshot(..) => {}
         }
     }
 }
@@ -90,7 +93,8 @@ async fn another_languages_client_finds_the_service_and_reads_what_it_says_of_it
     let server = NatsServer::start();
     let client = async_nats::connect(server.url()).await.unwrap();
     let (requests, queue) = mpsc::channel(4);
-    let (cluster, node) = (ClusterId::new("test").unwrap(), NodeId::new("db1.example.com").unwrap());
+    let (cluster, node) =
+        (ClusterId::new("test").unwrap(), NodeId::new("db1.example.com").unwrap());
     let service = Service::start(client, &cluster, &node, requests).await.unwrap();
     let mut answering = JoinSet::new();
     answering.spawn(answer(queue));
@@ -101,7 +105,9 @@ async fn another_languages_client_finds_the_service_and_reads_what_it_says_of_it
     let metadata = json!({ "cluster_id": "test", "node_id": "db1.example.com" });
     let id = told["ping"]["id"].as_str().unwrap();
     assert!(id.len() >= 20, "{id}");
-    for (which, kind) in [("ping", "ping"), ("byName", "ping"), ("info", "info"), ("after", "stats")] {
+    for (which, kind) in
+        [("ping", "ping"), ("byName", "ping"), ("info", "info"), ("after", "stats")]
+    {
         let said = &told[which];
         assert_eq!(said["type"], format!("io.nats.micro.v1.{kind}_response"), "{said:#}");
         assert_eq!((&said["name"], &said["id"]), (&json!(name), &json!(id)), "{said:#}");

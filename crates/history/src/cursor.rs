@@ -88,7 +88,7 @@ impl Cursor {
     }
 
     /// The sequence of the newest event that may be meant; 0 when there is none.
-    pub(crate) async fn end(&self) -> Result<u64, HistoryError> {
+    pub(crate) async fn end(&mut self) -> Result<u64, HistoryError> {
         match self.stream.last(&self.subject).await {
             Ok(last) => Ok(last.unwrap_or(0)),
             Err(error) if error.is_no_stream() => Ok(0),
@@ -99,7 +99,12 @@ impl Cursor {
     /// Waits for the next thing. Cancel safe.
     pub(crate) async fn step(&mut self) -> Result<Step, HistoryError> {
         if self.messages.is_none() {
-            match self.open().await {
+            let config = OrderedConfig {
+                filter_subject: self.subject.clone(),
+                deliver_policy: self.policy(),
+                ..OrderedConfig::default()
+            };
+            match open(&self.stream, config).await {
                 Ok(messages) => self.messages = Some(messages),
                 Err(error) if error.is_no_stream() => {
                     self.reached = 0;
@@ -177,24 +182,6 @@ impl Cursor {
         Ok(Step::Quiet)
     }
 
-    async fn open(&self) -> Result<Ordered, HistoryError> {
-        let mut jetstream = jetstream::new(self.stream.client().clone());
-        jetstream.set_timeout(OPEN_WITHIN);
-        let config = OrderedConfig {
-            filter_subject: self.subject.clone(),
-            deliver_policy: self.policy(),
-            ..OrderedConfig::default()
-        };
-        let opening = async {
-            let name = self.stream.name();
-            let consumer = jetstream.create_consumer_on_stream(config, name).await;
-            let consumer = consumer.map_err(|error| self.stream.no_consumer(error))?;
-            consumer.messages().await.map_err(|error| self.stream.unavailable(error.into()))
-        };
-        let opened = timeout(OPEN_WITHIN, opening).await;
-        opened.unwrap_or_else(|elapsed| Err(self.stream.unavailable(elapsed.into())))
-    }
-
     fn policy(&self) -> DeliverPolicy {
         if self.reached > 0 {
             return DeliverPolicy::ByStartSequence { start_sequence: self.reached + 1 };
@@ -206,6 +193,19 @@ impl Cursor {
             None => DeliverPolicy::All,
         }
     }
+}
+
+/// A consumer of the stream.
+async fn open(stream: &Stream, config: OrderedConfig) -> Result<Ordered, HistoryError> {
+    let mut jetstream = jetstream::new(stream.client().clone());
+    jetstream.set_timeout(OPEN_WITHIN);
+    let opening = async {
+        let consumer = jetstream.create_consumer_on_stream(config, stream.name()).await;
+        let consumer = consumer.map_err(|error| stream.no_consumer(error))?;
+        consumer.messages().await.map_err(|error| stream.unavailable(error.into()))
+    };
+    let opened = timeout(OPEN_WITHIN, opening).await;
+    opened.unwrap_or_else(|elapsed| Err(stream.unavailable(elapsed.into())))
 }
 
 /// The next message; `None` when they have ended. Never, when there are none.

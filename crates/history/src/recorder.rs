@@ -13,9 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::kept::{Entry, Recent, Waiting};
 use crate::stream::Stream;
-use crate::{
-    Event, Filter, HistoryError, RECENT_MAX, Reader, Seen, Start, WAITING_MAX, What,
-};
+use crate::{Event, Filter, HistoryError, RECENT_MAX, Reader, Seen, Start, WAITING_MAX, What};
 
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(500);

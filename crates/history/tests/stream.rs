@@ -58,6 +58,11 @@ async fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     until_async(PATIENCE, what, tokio::time::sleep, || std::future::ready(look())).await
 }
 
+fn delete(server: &NatsServer) {
+    let deleted = server.request(&format!("$JS.API.STREAM.DELETE.{STREAM}"), &json!({}));
+    assert_eq!(deleted["success"], true, "{deleted}");
+}
+
 /// The next event; what is away meanwhile is waited for.
 async fn next(follow: &mut Follow) -> Event {
     let waiting = async {
@@ -96,7 +101,10 @@ async fn what_two_nodes_record_is_kept_with_bounds_and_read_by_whoever_asks() {
     let config = &info["config"];
     assert_eq!(config["subjects"], json!(["convex.test.history.>"]));
     assert_eq!(config["max_age"], json!(u64::try_from(AGE_MAX.as_nanos()).unwrap()));
-    assert_eq!((&config["max_bytes"], &config["max_msgs"]), (&json!(BYTES_MAX), &json!(MESSAGES_MAX)));
+    assert_eq!(
+        (&config["max_bytes"], &config["max_msgs"]),
+        (&json!(BYTES_MAX), &json!(MESSAGES_MAX))
+    );
     assert_eq!(config["discard"], "old");
 
     let all = reader.newest(&Filter::default(), 10).await.unwrap();
@@ -152,10 +160,10 @@ async fn what_happens_while_nats_is_away_is_kept_and_published_with_its_time() {
     history.record(at(2), None, &role("still away"));
     assert!(changed.has_changed().unwrap());
     // In memory at once.
-    assert_eq!(messages(&history.recent())[1..], [
-        "node-1 is PASSIVE: away",
-        "node-1 is PASSIVE: still away"
-    ]);
+    assert_eq!(
+        messages(&history.recent())[1..],
+        ["node-1 is PASSIVE: away", "node-1 is PASSIVE: still away"]
+    );
     assert!(!history.flush(Duration::from_millis(50)).await);
     assert_eq!(history.counted().waiting, 2);
     server.restart();
@@ -193,9 +201,8 @@ async fn an_event_that_is_tried_again_is_stored_once() {
     let listed = reader(&server).await.newest(&Filter::default(), 10).await.unwrap();
     let times: Vec<Timestamp> = listed.events.iter().map(|event| event.at).collect();
     assert_eq!(times, [at(0), at(1), at(2)]);
-    let recent = until("the first event", || {
-        Some(history.recent()).filter(|recent| recent.len() >= 3)
-    });
+    let recent =
+        until("the first event", || Some(history.recent()).filter(|recent| recent.len() >= 3));
     assert_eq!(recent.await, listed.events);
 }
 
@@ -260,7 +267,7 @@ async fn a_stream_of_somebody_else_is_left_alone() {
     let info = server.request(&format!("$JS.API.STREAM.INFO.{STREAM}"), &json!({}));
     assert_eq!(info["state"]["messages"], 0);
     // Its owner removes it: the history is recorded after all.
-    let _ = server.request(&format!("$JS.API.STREAM.DELETE.{STREAM}"), &json!({}));
+    delete(&server);
     assert!(history.flush(PATIENCE).await);
 }
 
@@ -277,7 +284,7 @@ async fn who_follows_goes_on_with_a_stream_that_has_taken_the_place_of_another()
     let mut follow = reader.follow(Filter::default(), Start::Newest(2));
     assert_eq!(next(&mut follow).await.at, at(1));
     assert_eq!(next(&mut follow).await.at, at(2));
-    let _ = server.request(&format!("$JS.API.STREAM.DELETE.{STREAM}"), &json!({}));
+    delete(&server);
     history.record(at(4), None, &role("second"));
     assert!(history.flush(PATIENCE).await);
     assert_eq!(next(&mut follow).await.at, at(4));

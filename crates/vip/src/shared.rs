@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::error::in_words;
 use crate::event::EVENTS_KEPT;
+use crate::netlink::Link;
 use crate::{Found, LinkState, Released, VipConfig, VipError, VipEvent, kernel};
 
 /// How long the kernel may take for one step. It takes a fraction of a millisecond, unless it is

@@ -30,8 +30,7 @@ fn at(second: i64) -> Timestamp {
 
 /// Two events of node-1, then one of node-2.
 async fn recorded(nats: &NatsServer, running: &mut JoinSet<()>) -> [History; 2] {
-    let daemons =
-        [daemon(nats, "node-1", running).await, daemon(nats, "node-2", running).await];
+    let daemons = [daemon(nats, "node-1", running).await, daemon(nats, "node-2", running).await];
     let role = RoleChange { role: RoleName::Passive, reason: String::from("started") };
     daemons[0].record(at(0), None, &What::Role(role));
     let restarted = What::Backend(BackendNews::Restarted);

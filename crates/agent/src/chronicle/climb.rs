@@ -80,8 +80,7 @@ impl Climb {
         let before = win.before?;
         let total = served.now.since(win.last_sign.min(self.won));
         let takeover = Takeover { from: before.node, total, phases: self.phases };
-        let what =
-            if before.released { What::Taken(takeover) } else { What::Failover(takeover) };
+        let what = if before.released { What::Taken(takeover) } else { What::Failover(takeover) };
         Some((served.wall, self.epoch, what))
     }
 }

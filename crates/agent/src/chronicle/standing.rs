@@ -3,11 +3,7 @@
 use ccm_role::{Campaign, Phase, Status};
 
 /// Why it would not, in words; `None` when it would, or leads, or is on its way.
-pub(super) fn not_standing(
-    status: &Status,
-    campaign: Campaign,
-    candidate: bool,
-) -> Option<String> {
+pub(super) fn not_standing(status: &Status, campaign: Campaign, candidate: bool) -> Option<String> {
     let off = match campaign {
         Campaign::Off => true,
         Campaign::On | Campaign::Forced => false,

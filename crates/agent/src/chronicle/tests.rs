@@ -95,7 +95,8 @@ impl Node {
     /// Wins epoch 5 at 11120, which `b` had last written at 1000.
     fn win(&mut self, released: bool) {
         self.now = 11_120;
-        let before = Held { node: node("b"), epoch: Epoch::new(4), address: String::new(), released };
+        let before =
+            Held { node: node("b"), epoch: Epoch::new(4), address: String::new(), released };
         self.win = Some(Win {
             epoch: Epoch::new(5),
             before: Some(before),
@@ -122,12 +123,15 @@ fn a_failover_is_told_with_its_parts() {
     node.win(false);
     node.run(10);
     assert!(node.told.iter().all(|entry| entry.epoch == Some(Epoch::new(5))));
-    assert_eq!(node.said(), [
-        "a is PRIMARY: primary of epoch 5: the backend serves",
-        "a took over from b, which had fallen silent, and serves after 10.1 s: detection 10.1 s, \
+    assert_eq!(
+        node.said(),
+        [
+            "a is PRIMARY: primary of epoch 5: the backend serves",
+            "a took over from b, which had fallen silent, and serves after 10.1 s: detection 10.1 s, \
          lease 20 ms, fence 10 ms, comparison 10 ms, catch-up 10 ms, swap 10 ms, capture 10 ms, \
          virtual IP 10 ms, backend start 20 ms",
-    ]);
+        ]
+    );
 }
 
 #[test]
@@ -136,8 +140,7 @@ fn a_takeover_waits_for_the_virtual_ip_and_has_the_time_at_which_it_served() {
     node.win(true);
     while !matches!(node.asked.first(), Some((_, Operation::AcquireVip { .. }))) {
         let compares = node.asked[0].1 == Operation::Compare;
-        let outcome =
-            if compares { Outcome::Compared(Verdict::Create) } else { Outcome::Ok };
+        let outcome = if compares { Outcome::Compared(Verdict::Create) } else { Outcome::Ok };
         node.end(1, outcome);
     }
     node.asked.swap(0, 1);
@@ -164,12 +167,15 @@ fn a_planned_move_is_told_by_the_one_who_gives_it_away() {
     node.now += 7;
     node.step(Event::LeaseReleased);
     node.run(10);
-    assert_eq!(node.said(), [
-        "a is PASSIVE: demoted from epoch 5: an operator asked for a move to b",
-        "a gave the leadership of epoch 5 away to b within 37 ms, because an operator asked for a \
+    assert_eq!(
+        node.said(),
+        [
+            "a is PASSIVE: demoted from epoch 5: an operator asked for a move to b",
+            "a gave the leadership of epoch 5 away to b within 37 ms, because an operator asked for a \
          move to b: virtual IP off 10 ms, backend stop 20 ms, flush 10 ms, release 7 ms, replica \
          10 ms",
-    ]);
+        ]
+    );
 }
 
 #[test]
@@ -182,10 +188,13 @@ fn a_candidate_that_cannot_use_the_lease_says_why_and_lets_others_try() {
     node.step(Event::LeaseReleased);
     node.run(10);
     let said = node.said();
-    assert_eq!(said[1], format!(
-        "a won the lease and could not serve: {why}: detection 10.1 s, lease 20 ms, fence 10 ms, \
+    assert_eq!(
+        said[1],
+        format!(
+            "a won the lease and could not serve: {why}: detection 10.1 s, lease 20 ms, fence 10 ms, \
          comparison 10 ms"
-    ));
+        )
+    );
     assert_eq!(said[2], format!("a is PASSIVE: demoted from epoch 5: {why}"));
     assert_eq!(said.len(), 3, "{said:?}");
     // The lease is free, and this node does not take it.

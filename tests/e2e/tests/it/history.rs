@@ -58,7 +58,10 @@ fn a_failover_is_told_by_the_other_node_with_its_parts_and_a_planned_move_by_bot
     assert_eq!(failover["node"], names[other].as_str());
     assert_eq!(failover["epoch"], epoch + 1);
     let details = &failover["details"];
-    assert_eq!((&details["from"], &details["reason"]), (&names[first].as_str().into(), &"expired".into()));
+    assert_eq!(
+        (&details["from"], &details["reason"]),
+        (&names[first].as_str().into(), &"expired".into())
+    );
     let parts: u64 = UP.iter().map(|key| millis(&details["phases"], key)).sum();
     let total = millis(details, "totalMs");
     assert!(parts <= total, "{failover:#}");
@@ -69,7 +72,8 @@ fn a_failover_is_told_by_the_other_node_with_its_parts_and_a_planned_move_by_bot
     let role = wait_told(&cluster.nodes[other], "role", |event| event["epoch"] == epoch + 1);
     assert_eq!(role["details"]["role"], "PRIMARY");
     let text = cluster.nodes[other].ccm("history", &["--kind", "failover"]).ok().out;
-    let sentence = format!("{} took over from {}, which had fallen silent", names[other], names[first]);
+    let sentence =
+        format!("{} took over from {}, which had fallen silent", names[other], names[first]);
     assert!(text.contains(&sentence), "{text}");
 
     cluster.nodes[first].start();
@@ -79,7 +83,10 @@ fn a_failover_is_told_by_the_other_node_with_its_parts_and_a_planned_move_by_bot
     let side = |side: &'static str| move |event: &Value| event["details"]["side"] == side;
     let given = wait_told(&cluster.nodes[first], "move", side("given"));
     let taken = wait_told(&cluster.nodes[other], "move", side("taken"));
-    assert_eq!((&given["node"], &taken["node"]), (&names[other].as_str().into(), &names[first].as_str().into()));
+    assert_eq!(
+        (&given["node"], &taken["node"]),
+        (&names[other].as_str().into(), &names[first].as_str().into())
+    );
     assert_eq!(given["epoch"], epoch + 1);
     assert_eq!(taken["epoch"], epoch + 2);
     assert_eq!(given["details"]["to"], names[first].as_str());
@@ -123,7 +130,8 @@ fn an_outage_of_nats_and_what_happened_in_it_is_told_when_it_is_over() {
 fn a_node_that_is_no_candidate_says_why_it_does_not_take_over_until_an_operator_asks() {
     let _machine = beside_others();
     let mut cluster = Cluster::prepare(ClusterOptions::default());
-    cluster.nodes[1].edit_config(|config| config["node"] = serde_json::json!({ "candidate": false }));
+    cluster.nodes[1]
+        .edit_config(|config| config["node"] = serde_json::json!({ "candidate": false }));
     listen(&cluster.nodes[1]);
     // Before anybody leads the lease is free, too.
     cluster.nodes[0].start();
