@@ -105,7 +105,10 @@ impl Cursor {
                 ..OrderedConfig::default()
             };
             match open(&self.stream, config).await {
-                Ok(messages) => self.messages = Some(messages),
+                Ok((messages, before)) => {
+                    self.messages = Some(messages);
+                    self.reached = self.reached.max(before);
+                }
                 Err(error) if error.is_no_stream() => {
                     self.reached = 0;
                     sleep(LOOK_FOR_STREAM_EVERY).await;
@@ -195,14 +198,16 @@ impl Cursor {
     }
 }
 
-/// A consumer of the stream.
-async fn open(stream: &Stream, config: OrderedConfig) -> Result<Ordered, HistoryError> {
+/// A consumer of the stream, and the sequence that it begins behind.
+async fn open(stream: &Stream, config: OrderedConfig) -> Result<(Ordered, u64), HistoryError> {
     let mut jetstream = jetstream::new(stream.client().clone());
     jetstream.set_timeout(OPEN_WITHIN);
     let opening = async {
         let consumer = jetstream.create_consumer_on_stream(config, stream.name()).await;
         let consumer = consumer.map_err(|error| stream.no_consumer(error))?;
-        consumer.messages().await.map_err(|error| stream.unavailable(error.into()))
+        let before = consumer.cached_info().delivered.stream_sequence;
+        let messages = consumer.messages().await;
+        Ok((messages.map_err(|error| stream.unavailable(error.into()))?, before))
     };
     let opened = timeout(OPEN_WITHIN, opening).await;
     opened.unwrap_or_else(|elapsed| Err(stream.unavailable(elapsed.into())))
