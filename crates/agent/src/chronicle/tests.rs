@@ -185,6 +185,7 @@ fn a_candidate_that_cannot_use_the_lease_says_why_and_lets_others_try() {
     node.end(10, Outcome::Ok);
     let why = "the bucket does not lead anywhere";
     node.end(10, Outcome::Permanent(String::from(why)));
+    node.run(10);
     node.step(Event::LeaseReleased);
     node.run(10);
     let said = node.said();
