@@ -127,7 +127,7 @@ fn an_outage_of_nats_and_what_happened_in_it_is_told_when_it_is_over() {
 }
 
 #[test]
-fn a_node_that_is_no_candidate_says_why_it_does_not_take_over_until_an_operator_asks() {
+fn a_node_that_is_no_candidate_says_why_it_does_not_take_over_until_it_is_one() {
     let _machine = beside_others();
     let mut cluster = Cluster::prepare(ClusterOptions::default());
     cluster.nodes[1]
@@ -156,7 +156,9 @@ fn a_node_that_is_no_candidate_says_why_it_does_not_take_over_until_an_operator_
     let log = std::fs::read_to_string(cluster.nodes[1].log()).unwrap();
     assert!(log.contains("the lease is free and node-2 does not take it"), "{log}");
 
-    cluster.nodes[1].ccm("promote", &[]).ok();
+    cluster.nodes[1].terminate(PATIENCE);
+    cluster.nodes[1].edit_config(|config| config["node"]["candidate"] = true.into());
+    cluster.nodes[1].start();
     cluster.wait_serves(1);
     wait_told(&cluster.nodes[1], "failover", |event| event["details"]["from"] == "node-1");
     assert_eq!(cluster.nodes[1].status()["notEligible"], Value::Null);
