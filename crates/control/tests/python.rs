@@ -40,7 +40,7 @@ async def main(url):
     by_name = await ask(nc, "$SRV.PING." + ping["name"], ServicePing)
     info = await ask(nc, "$SRV.INFO.%s.%s" % (ping["name"], ping["id"]), ServiceInfo)
     before = await ask(nc, "$SRV.STATS", ServiceStats)
-    asked = [await request(nc, "ping"), await request(nc, "ping"), await request(nc, "control.leave")]
+    asked = [await request(nc, end) for end in ("ping", "ping", "control.leave")]
     # An answer that cannot be sent must not end the service.
     await nc.publish("$SRV.PING", b"", reply="not..a.subject")
     after = await ask(nc, "$SRV.STATS." + ping["name"], ServiceStats)

@@ -127,9 +127,9 @@ fn a_failover_is_told_with_its_parts() {
         node.said(),
         [
             "a is PRIMARY: primary of epoch 5: the backend serves",
-            "a took over from b, which had fallen silent, and serves after 10.1 s: detection 10.1 s, \
-         lease 20 ms, fence 10 ms, comparison 10 ms, catch-up 10 ms, swap 10 ms, capture 10 ms, \
-         virtual IP 10 ms, backend start 20 ms",
+            "a took over from b, which had fallen silent, and serves after 10.1 s: detection \
+             10.1 s, lease 20 ms, fence 10 ms, comparison 10 ms, catch-up 10 ms, swap 10 ms, capture 10 ms, \
+             virtual IP 10 ms, backend start 20 ms",
         ]
     );
 }
@@ -171,9 +171,9 @@ fn a_planned_move_is_told_by_the_one_who_gives_it_away() {
         node.said(),
         [
             "a is PASSIVE: demoted from epoch 5: an operator asked for a move to b",
-            "a gave the leadership of epoch 5 away to b within 37 ms, because an operator asked for a \
-         move to b: virtual IP off 10 ms, backend stop 20 ms, flush 10 ms, release 7 ms, replica \
-         10 ms",
+            "a gave the leadership of epoch 5 away to b within 37 ms, because an operator asked \
+             for a move to b: virtual IP off 10 ms, backend stop 20 ms, flush 10 ms, release 7 ms, \
+             replica 10 ms",
         ]
     );
 }
@@ -192,8 +192,8 @@ fn a_candidate_that_cannot_use_the_lease_says_why_and_lets_others_try() {
     assert_eq!(
         said[1],
         format!(
-            "a won the lease and could not serve: {why}: detection 10.1 s, lease 20 ms, fence 10 ms, \
-         comparison 10 ms"
+            "a won the lease and could not serve: {why}: detection 10.1 s, lease 20 ms, fence \
+             10 ms, comparison 10 ms"
         )
     );
     assert_eq!(said[2], format!("a is PASSIVE: demoted from epoch 5: {why}"));
