@@ -127,9 +127,9 @@ fn a_failover_is_told_with_its_parts() {
         node.said(),
         [
             "a is PRIMARY: primary of epoch 5: the backend serves",
-            "a took over from b, which had fallen silent, and serves after 10.1 s: detection \
-             10.1 s, lease 20 ms, fence 10 ms, comparison 10 ms, catch-up 10 ms, swap 10 ms, capture 10 ms, \
-             virtual IP 10 ms, backend start 20 ms",
+            "a took over from b, which had fallen silent, and serves after 10.1 s: \
+             detection 10.1 s, lease 20 ms, fence 10 ms, comparison 10 ms, catch-up 10 ms, swap \
+             10 ms, capture 10 ms, virtual IP 10 ms, backend start 20 ms",
         ]
     );
 }
