@@ -175,6 +175,11 @@ impl SnapshotRequests {
             Err(_) => Err(ended(&self.progress.borrow())),
         }
     }
+
+    /// From now on so long between two snapshots of the schedule.
+    pub fn every(&self, interval: Duration) {
+        self.messages.send(Message::SnapshotEvery(interval));
+    }
 }
 
 fn ended(progress: &CaptureProgress) -> CaptureError {

@@ -237,7 +237,10 @@ impl<S: LtxStore> Following<S> {
             }
         }
         if let Err(error) = blocking(&self.local, Local::flush).await {
-            tracing::warn!(problem = error.in_words(), "the end of the replica is not durable");
+            tracing::warn!(
+                problem = error.in_words(),
+                "the end of the replica is not on the disk: check the disk"
+            );
         }
     }
 

@@ -50,7 +50,11 @@ pub(super) async fn begin<S: LtxStore>(
                 error @ (CaptureError::Store(StoreError::Damaged { .. }) | CaptureError::Ltx(_)),
             ) => {
                 let error = in_words(&error);
-                tracing::warn!(%error, "the last file of the bucket is damaged");
+                tracing::warn!(
+                    %error,
+                    "the last file of the bucket is damaged: the whole database is shipped; check \
+                     the disks of NATS"
+                );
                 None
             }
             Err(error) => return Err(error),

@@ -54,7 +54,8 @@ impl<S: LtxStore + Clone> Shipper<S> {
             drop(shipment.file);
             if std::mem::replace(&mut losses, self.store.losses()) != losses {
                 tracing::warn!(
-                    "the bucket has lost what it had acknowledged: a snapshot makes it whole again"
+                    "the bucket has lost what it had acknowledged: a snapshot makes it whole \
+                     again; check the disks of NATS"
                 );
                 self.messages.send(Message::Lost);
             }
@@ -77,7 +78,7 @@ impl<S: LtxStore + Clone> Shipper<S> {
             Err(error) if error.is_fenced() => self.end(error),
             Err(error) => {
                 let error = in_words(error);
-                tracing::warn!(%error, name = %shipment.name, "the snapshot was not stored");
+                tracing::info!(%error, name = %shipment.name, "the snapshot is tried again");
             }
         }
         let info = LtxInfo {

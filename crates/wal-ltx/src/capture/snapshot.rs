@@ -60,6 +60,15 @@ impl Snapshots {
         self.of = Txid::ZERO;
     }
 
+    /// The next one is due so long after the last one, a retry when it was.
+    pub(super) fn every(&mut self, interval: Duration) {
+        let old = std::mem::replace(&mut self.interval, interval);
+        self.at = match interval.checked_sub(old) {
+            Some(more) => self.at + more,
+            None => self.at.min(BootClock.now() + interval),
+        };
+    }
+
     /// One that begins from now on answers this: one that is being made may lack the last commits.
     pub(super) fn ask(&mut self, reply: Reply) {
         self.asked.push(reply);

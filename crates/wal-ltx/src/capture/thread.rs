@@ -42,6 +42,8 @@ pub(super) enum Message {
     Snapshot(Result<LtxInfo, String>),
     /// Take a snapshot now.
     Take(Reply),
+    /// So long between two snapshots.
+    SnapshotEvery(Duration),
     /// The bucket has lost what it had acknowledged.
     Lost,
     /// Ship everything and end.
@@ -229,6 +231,7 @@ impl Thread {
                 }
                 Ok(Message::Snapshot(stored)) => self.snapshots.done(&stored),
                 Ok(Message::Take(reply)) => self.snapshots.ask(reply),
+                Ok(Message::SnapshotEvery(interval)) => self.snapshots.every(interval),
                 Ok(Message::Lost) => self.snapshots.hurry(),
                 Ok(Message::Flush(reply)) => self.flushes.push(reply),
                 Ok(Message::Abandon) | Err(TryRecvError::Disconnected) => return true,
