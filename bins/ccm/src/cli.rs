@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::logging::Format;
+
 /// High availability for self-hosted Convex backends: one PRIMARY that serves, PASSIVE nodes that
 /// follow and take over, coordinated through NATS.
 #[derive(Debug, Parser)]
@@ -38,10 +40,12 @@ pub(crate) struct Shared {
 pub(crate) enum Command {
     /// Write the configuration of this node
     Init(Box<Init>),
+    /// Check the configuration, and do nothing else
+    Check,
     /// Bring this node's replica up to date with the cluster, before its daemon starts
     Join,
     /// Take part in the cluster until told to end (SIGTERM; a second one hurries)
-    Daemon,
+    Daemon(Daemon),
     /// Show the cluster as this node sees it
     Status,
     /// Make this node the PRIMARY; the present one hands over without losing a write
@@ -122,17 +126,26 @@ pub(crate) enum VipCommand {
     },
 }
 
+/// `ccm daemon`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Daemon {
+    /// How lines of the log are written [default: $CCM_LOG_FORMAT, else log.format, else to the
+    /// journal where systemd leads standard error there, else as text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) log_format: Option<Format>,
+}
+
 /// `ccm guard`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Guard {
-    /// Where the daemon finds it
+    /// Where the daemon finds it; without it, everything is as the configuration says
     #[arg(long, value_name = "FILE")]
-    pub(crate) socket: PathBuf,
+    pub(crate) socket: Option<PathBuf>,
     /// The systemd unit to end; without it, the guard starts the backend as its child
-    #[arg(long, value_name = "UNIT")]
+    #[arg(long, value_name = "UNIT", requires = "socket")]
     pub(crate) unit: Option<String>,
     /// The virtual IP to take off
-    #[arg(long, value_name = "ADDRESS/PREFIX", requires = "vip_interface")]
+    #[arg(long, value_name = "ADDRESS/PREFIX", requires_all = ["vip_interface", "socket"])]
     pub(crate) vip: Option<String>,
     /// The interface of the virtual IP
     #[arg(long, value_name = "IF", requires = "vip")]

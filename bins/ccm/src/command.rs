@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod check;
 mod completions;
 mod daemon;
 mod demote;
@@ -31,8 +32,9 @@ pub(crate) fn run(cli: Cli) -> Ended {
     let shared = &cli.shared;
     match cli.command {
         Command::Init(init) => init::run(&init, shared),
+        Command::Check => check::run(shared),
         Command::Join => wait_for(join::run(shared)),
-        Command::Daemon => daemon::run(shared),
+        Command::Daemon(daemon) => daemon::run(&daemon, shared),
         Command::Status => wait_for(status::run(shared)),
         Command::Promote => wait_for(promote::run(shared)),
         Command::Demote => wait_for(demote::run(shared)),
@@ -41,7 +43,7 @@ pub(crate) fn run(cli: Cli) -> Ended {
         Command::Vip { command } => wait_for(vip::run(shared, command)),
         Command::Services(asked) => wait_for(services::run(shared, &asked)),
         Command::History(asked) => wait_for(history::run(shared, &asked)),
-        Command::Guard(guard) => guard::run(&guard),
+        Command::Guard(guard) => guard::run(&guard, shared),
         Command::Restore(restore) => wait_for(restore::run(shared, &restore)),
         Command::Snapshot { timeout } => wait_for(snapshot::run(shared, &timeout)),
         Command::Ltx(ltx) => wait_for(ltx::run(shared, &ltx)),

@@ -3,9 +3,11 @@
 mod backend;
 pub(crate) mod duration;
 mod json;
+mod log;
 mod nats;
 mod network;
 mod owner;
+pub(crate) mod reload;
 mod section;
 mod services;
 #[cfg(test)]
@@ -14,10 +16,11 @@ mod tests;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use ccm_agent::{FileSettings, Settings};
+use ccm_agent::{FileSettings, GuardHome, Settings};
 use ccm_election::Timing;
 use ccm_types::{ClusterId, NodeId};
 
+use crate::logging::LogSettings;
 use json::Problem;
 use section::Section;
 
@@ -81,6 +84,7 @@ fn in_words(problem: &Problem) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     settings: Settings,
+    log: LogSettings,
 }
 
 impl Config {
@@ -113,6 +117,11 @@ impl Config {
     pub(crate) fn view(&self) -> &Settings {
         &self.settings
     }
+
+    /// What is logged, and how.
+    pub(crate) fn log(&self) -> &LogSettings {
+        &self.log
+    }
 }
 
 /// The path of the configuration.
@@ -138,6 +147,7 @@ fn read(top: &Section<'_>) -> Result<Config, Problem> {
         "http",
         "guard",
         "node",
+        "log",
     ])?;
     let hint = ": the same on every node of the cluster";
     let cluster = top.parsed("clusterId", ClusterId::new)?;
@@ -163,8 +173,9 @@ fn read(top: &Section<'_>) -> Result<Config, Problem> {
         http: network::http(&top.section("http")?)?,
         guard: guard(&top.section("guard")?)?,
         guard_program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("ccm")),
+        guard_home: GuardHome::default(),
     };
-    Ok(Config { settings })
+    Ok(Config { settings, log: log::read(&top.section("log")?)? })
 }
 
 fn timing(election: &Section<'_>) -> Result<Timing, Problem> {

@@ -1,5 +1,6 @@
 //! Values in the words of the operator.
 
+use ccm_agent::without_secret;
 use ccm_vip::VipConfig;
 
 /// `address/prefix`
@@ -9,14 +10,8 @@ pub(crate) fn vip(config: &VipConfig) -> String {
 
 /// The servers as one list, without passwords that a URL may contain.
 pub(crate) fn servers(servers: &[String]) -> String {
-    let shown: Vec<String> = servers.iter().map(|server| without_password(server)).collect();
+    let shown: Vec<String> = servers.iter().map(|server| without_secret(server)).collect();
     shown.join(" ")
-}
-
-fn without_password(server: &str) -> String {
-    let (scheme, rest) = server.split_once("://").map_or(("", server), |(s, r)| (s, r));
-    let Some((_, host)) = rest.rsplit_once('@') else { return String::from(server) };
-    if scheme.is_empty() { String::from(host) } else { format!("{scheme}://{host}") }
 }
 
 /// How long ago a moment in RFC 3339 was, by the clock of this host.

@@ -16,7 +16,7 @@ use ccm_types::Monotonic;
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use guard_link::{GuardLink, GuardProgram, meet};
-pub(crate) use health::watch_health;
+pub(crate) use health::{Watched, watch_health};
 pub(crate) use port::{BackendPort, Measured, Runner};
 pub(crate) use unit_watch::watch_unit;
 

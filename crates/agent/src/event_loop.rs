@@ -2,7 +2,6 @@
 //! adapter; whatever takes time answers with an event.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use ccm_role::{Action, Command, CommandId, Event, Machine, OpId, Operation, Phase, Status};
 use ccm_types::{BootClock, Monotonic};
@@ -11,12 +10,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::dispatch::Dispatch;
 use crate::metrics::Steps;
 use crate::recording::Recording;
+use crate::role_line::{Line, RoleLine};
+use crate::supervisor::Heartbeat;
 use crate::tasks::TaskDied;
-use crate::{RunError, backend, files, vip};
-
-/// The loop wakes at least so often: the timer of the runtime does not count while the host is
-/// suspended, the clock of the lease does.
-const WAKE_EVERY: Duration = Duration::from_millis(500);
+use crate::{Place, RunError, backend, files, vip};
 
 /// A command of an operator on its way in.
 #[derive(Debug)]
@@ -35,28 +32,48 @@ pub(crate) struct Inputs {
     pub(crate) events: mpsc::Receiver<Event>,
 }
 
+/// What others see of the loop.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) status: watch::Sender<Status>,
+    /// The same in short, for the log.
+    pub(crate) place: watch::Sender<Place>,
+}
+
 /// The machine and the ways to the adapters.
 #[derive(Debug)]
-pub(crate) struct EventLoop {
+pub(crate) struct EventLoop<'a> {
     pub(crate) machine: Machine,
     pub(crate) dispatch: Dispatch,
-    pub(crate) status: watch::Sender<Status>,
+    shown: Shown,
     steps: Steps,
     recording: Recording,
+    role: RoleLine,
+    heartbeat: &'a mut Heartbeat,
     answers: BTreeMap<CommandId, oneshot::Sender<Result<(), String>>>,
     commands: u64,
 }
 
-impl EventLoop {
+impl<'a> EventLoop<'a> {
     pub(crate) fn new(
         machine: Machine,
         dispatch: Dispatch,
-        status: watch::Sender<Status>,
+        shown: Shown,
         steps: Steps,
         recording: Recording,
+        heartbeat: &'a mut Heartbeat,
     ) -> Self {
-        let answers = BTreeMap::new();
-        Self { machine, dispatch, status, steps, recording, answers, commands: 0 }
+        Self {
+            machine,
+            dispatch,
+            shown,
+            steps,
+            recording,
+            role: RoleLine::new(BootClock.now()),
+            heartbeat,
+            answers: BTreeMap::new(),
+            commands: 0,
+        }
     }
 
     /// Turns until the machine says that the daemon is to end.
@@ -65,6 +82,8 @@ impl EventLoop {
             return Ok(());
         }
         loop {
+            let moving = self.machine.status().phase == Phase::Demoting;
+            self.heartbeat.beat(BootClock.now(), moving);
             let event = tokio::select! {
                 biased;
                 died = inputs.deaths.recv() => {
@@ -83,10 +102,12 @@ impl EventLoop {
         }
     }
 
+    /// The loop wakes often even so: the timer of the runtime does not count while the host is
+    /// suspended, the clock of the lease does, and whoever supervises waits for a sign of life.
     async fn deadline(&self) {
-        let now = BootClock.now();
-        let next = self.machine.next_deadline().map_or(now + WAKE_EVERY, |(at, _why)| at);
-        tokio::time::sleep(next.since(now).min(WAKE_EVERY)).await;
+        let (now, most) = (BootClock.now(), self.heartbeat.wake_within());
+        let next = self.machine.next_deadline().map_or(now + most, |(at, _why)| at);
+        tokio::time::sleep(next.since(now).min(most)).await;
     }
 
     fn accept(&mut self, incoming: Incoming) -> Event {
@@ -102,26 +123,51 @@ impl EventLoop {
         tracing::trace!(?event, "event");
         self.steps.event(&event, now);
         self.recording.event(&event, now);
+        if event == Event::Shutdown {
+            self.heartbeat.stop(now);
+        }
         let mut ending = false;
-        for action in self.machine.step(now, event) {
+        let actions = self.machine.step(now, event);
+        let status = self.machine.status();
+        self.role.see(&status, now);
+        self.show(&status);
+        for action in actions {
             tracing::debug!(?action, "action");
             self.steps.action(&action, now);
             self.recording.action(&action, now);
-            ending |= self.act(action);
+            ending |= self.act(action, now);
         }
-        let status = self.machine.status();
         self.steps.phase(status.phase, now);
         self.recording.settle(&status, now);
         self.dispatch.left(status.phase == Phase::Left);
-        self.status.send_if_modified(|old| {
-            let changed = *old != status;
-            *old = status;
-            changed
-        });
         ending
     }
 
-    fn act(&mut self, action: Action) -> bool {
+    /// Before it is acted upon, so that a line in the log has the role that it tells of.
+    fn show(&self, status: &Status) {
+        let seen = status.leader.as_ref().map(|leader| leader.epoch);
+        let place = Place { role: Some(status.role), epoch: status.epoch.or(seen) };
+        self.shown.place.send_if_modified(|old| std::mem::replace(old, place) != place);
+        self.shown.status.send_if_modified(|old| {
+            let changed = old != status;
+            old.clone_from(status);
+            changed
+        });
+    }
+
+    /// One line for a change of role.
+    fn tell(&mut self, reason: &str, now: Monotonic) {
+        let Line { role, epoch, took, is_new } = self.role.announce(&self.machine.status(), now);
+        let epoch = epoch.map(ccm_types::Epoch::get);
+        if is_new {
+            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(%role, epoch, took_ms, %reason, "role");
+        } else {
+            tracing::info!(epoch, "{reason}");
+        }
+    }
+
+    fn act(&mut self, action: Action, now: Monotonic) -> bool {
         let dispatch = &mut self.dispatch;
         match action {
             Action::Campaign(campaign) => dispatch.campaign(campaign),
@@ -140,10 +186,8 @@ impl EventLoop {
                 }
             }
             Action::Announce { reason } => {
-                let status = self.machine.status();
-                let epoch = status.epoch.map(ccm_types::Epoch::get);
-                tracing::info!(role = %status.role, epoch, %reason, "role");
                 dispatch.announced();
+                self.tell(&reason, now);
             }
             Action::Exit => return true,
         }

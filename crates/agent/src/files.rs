@@ -1,5 +1,8 @@
 //! The lane of the database files: fence, replica, data file and capture, one thing at a time.
 
+mod tuned;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +11,16 @@ use ccm_types::{Epoch, NodeId, Position, Txid};
 use ccm_wal_ltx::capture::{
     Capture, CaptureConfig, CaptureError, CaptureProgress, SnapshotRequests,
 };
-use ccm_wal_ltx::compact::{CompactConfig, CompactProgress, Compactor};
-use ccm_wal_ltx::follow::{FollowConfig, FollowProgress, Follower, catch_up, is_behind};
+use ccm_wal_ltx::compact::{CompactProgress, Compactor};
+use ccm_wal_ltx::follow::{FollowProgress, Follower, catch_up, is_behind};
 use ccm_wal_ltx::local::{Local, LocalError};
 use ccm_wal_ltx::plan;
 use ccm_wal_ltx::store::{Fence, LtxInfo, LtxName, LtxStore as _, NatsStore};
 use tokio::sync::{mpsc, watch};
 
-use crate::outcome;
 use crate::tasks::Tasks;
+use crate::{Tunables, outcome};
+use tuned::Tuned;
 
 /// One attempt at the final flush; the machine decides about another.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
@@ -72,9 +76,9 @@ pub(crate) struct Files {
     pub(crate) store: NatsStore,
     pub(crate) local: Arc<Local>,
     pub(crate) node: NodeId,
-    pub(crate) follow: FollowConfig,
-    pub(crate) capture: CaptureConfig,
-    pub(crate) compact: CompactConfig,
+    /// The file that the backend serves.
+    pub(crate) data: PathBuf,
+    pub(crate) tunables: watch::Receiver<Tunables>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) view: watch::Sender<View>,
     /// How many requests were made: a catch-up that others wait behind need not go on.
@@ -86,6 +90,8 @@ pub(crate) struct Files {
 #[derive(Debug)]
 struct State {
     lane: Files,
+    /// What is in force.
+    tuned: Tuned,
     /// Requests taken so far.
     taken: u64,
     running: Running,
@@ -97,16 +103,26 @@ struct State {
 impl Files {
     /// Serves requests in order until the queue is closed.
     pub(crate) async fn run(self, mut requests: mpsc::Receiver<Request>) {
-        let mut state =
-            State { lane: self, taken: 0, running: Running::Nothing, fence: None, base: None };
-        while let Some(request) = requests.recv().await {
-            state.taken += 1;
-            match request {
-                Request::Follow => state.follow(),
-                Request::StopFollowing => state.stop_following().await,
-                Request::Run(op, operation) => {
-                    let outcome = state.operate(operation).await;
-                    state.tell(Event::Done { op, outcome }).await;
+        let mut tunables = self.tunables.clone();
+        let tuned = Tuned::of(&tunables.borrow_and_update());
+        let mut state = State {
+            lane: self,
+            tuned,
+            taken: 0,
+            running: Running::Nothing,
+            fence: None,
+            base: None,
+        };
+        loop {
+            tokio::select! {
+                biased;
+                request = requests.recv() => match request {
+                    Some(request) => state.serve(request).await,
+                    None => break,
+                },
+                Ok(()) = tunables.changed() => {
+                    let tuned = Tuned::of(&tunables.borrow_and_update());
+                    state.tune(tuned).await;
                 }
             }
         }
@@ -130,7 +146,7 @@ async fn heal(mut view: Capturing) {
             tracing::warn!(
                 %name,
                 "a file of the bucket is damaged: a snapshot is taken, so that nothing depends \
-                 on it"
+                 on it; check the disks of NATS"
             );
         }
         match view.snapshots.take().await {
@@ -138,7 +154,7 @@ async fn heal(mut view: Capturing) {
             Err(CaptureError::Ended(_)) => return,
             Err(error) => {
                 let error = outcome::words(&error);
-                tracing::warn!(%error, "the snapshot is tried again");
+                tracing::info!(%error, "the snapshot is tried again");
                 tokio::time::sleep(HEAL_AGAIN).await;
             }
         }
@@ -146,6 +162,18 @@ async fn heal(mut view: Capturing) {
 }
 
 impl State {
+    async fn serve(&mut self, request: Request) {
+        self.taken += 1;
+        match request {
+            Request::Follow => self.follow(),
+            Request::StopFollowing => self.stop_following().await,
+            Request::Run(op, operation) => {
+                let outcome = self.operate(operation).await;
+                self.tell(Event::Done { op, outcome }).await;
+            }
+        }
+    }
+
     async fn tell(&self, event: Event) {
         // The loop has ended when nobody listens.
         self.lane.events.send(event).await.ok();
@@ -177,8 +205,8 @@ impl State {
             Running::Nothing => {}
         }
         let lane = &self.lane;
-        let follower =
-            Follower::start(lane.store.clone(), Arc::clone(&lane.local), lane.follow.clone());
+        let config = self.tuned.follow(lane);
+        let follower = Follower::start(lane.store.clone(), Arc::clone(&lane.local), config);
         lane.view.send_replace(View::Following(follower.progress()));
         self.running = Running::Following(follower);
     }
@@ -284,23 +312,30 @@ impl State {
             return outcome;
         }
         let lane = &self.lane;
-        let config = CaptureConfig { base: self.base.take(), ..lane.capture.clone() };
+        let config = CaptureConfig { base: self.base.take(), ..self.tuned.capture(lane) };
         match Capture::start(lane.store.clone(), fence, config).await {
             Ok(capture) => {
-                let compactor = Compactor::start(lane.store.clone(), fence, lane.compact.clone());
-                let view = Capturing {
-                    progress: capture.progress(),
-                    snapshots: capture.snapshots(),
-                    compaction: compactor.progress(),
-                };
-                lane.tasks.spawn("healing", heal(view.clone()));
-                lane.view.send_replace(View::Capturing(view));
+                let compactor = self.compact(&capture, fence);
                 self.watch_for_its_end(capture.progress());
                 self.running = Running::Capturing(capture, Some(compactor));
                 Outcome::Ok
             }
             Err(error) => outcome::of_capture(&error),
         }
+    }
+
+    /// A compactor beside the capture, and both to be looked at.
+    fn compact(&self, capture: &Capture, fence: Fence) -> Compactor {
+        let lane = &self.lane;
+        let compactor = Compactor::start(lane.store.clone(), fence, self.tuned.compact(lane));
+        let view = Capturing {
+            progress: capture.progress(),
+            snapshots: capture.snapshots(),
+            compaction: compactor.progress(),
+        };
+        lane.tasks.spawn("healing", heal(view.clone()));
+        lane.view.send_replace(View::Capturing(view));
+        compactor
     }
 
     /// Reports when the capture ends by itself. A capture that was told to end drops its side of

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::nats::connect_watched;
 use crate::outages::Outages;
 use crate::presence::FORGET_AFTER;
-use crate::{RunError, Settings, address, outcome};
+use crate::{RunError, Settings, Supervisor, address, outcome};
 
 /// One attempt to connect may take so long.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -49,13 +49,14 @@ pub(crate) struct Joined {
 #[derive(Debug)]
 pub(crate) struct Patience<'a> {
     shutdown: &'a mut mpsc::Receiver<()>,
+    supervisor: &'a Supervisor,
     said: String,
     since: u32,
 }
 
 impl<'a> Patience<'a> {
-    pub(crate) fn new(shutdown: &'a mut mpsc::Receiver<()>) -> Self {
-        Self { shutdown, said: String::new(), since: 0 }
+    pub(crate) fn new(shutdown: &'a mut mpsc::Receiver<()>, supervisor: &'a Supervisor) -> Self {
+        Self { shutdown, supervisor, said: String::new(), since: 0 }
     }
 
     /// `false` when the daemon is to end instead.
@@ -63,6 +64,9 @@ impl<'a> Patience<'a> {
         self.since += 1;
         if problem != self.said || self.since >= SAY_AGAIN {
             tracing::warn!(%problem, "cannot join the cluster yet: trying again");
+            self.supervisor.status(&format!("cannot join the cluster yet: {problem}"));
+            // It has started, and goes on trying for as long as it takes.
+            self.supervisor.ready();
             self.said = problem;
             self.since = 0;
         }

@@ -5,9 +5,11 @@
 //! actions go to the lanes. A lane owns one resource (the database files, the backend, the
 //! virtual IP) and does one thing at a time. Nothing here decides anything.
 
+mod controls;
 mod error;
 mod nats;
 mod outcome;
+mod secret;
 mod settings;
 
 mod run;
@@ -16,6 +18,7 @@ mod address;
 mod join;
 
 mod event_loop;
+mod role_line;
 
 mod dispatch;
 
@@ -33,14 +36,19 @@ mod outages;
 mod presence;
 mod service;
 mod services;
+mod supervisor;
 mod tasks;
 mod vip;
 
 pub mod words;
 
+pub use ccm_guard::GuardHome;
+pub use controls::{Controls, Place, Tunables};
 pub use error::RunError;
 pub use nats::{ConnectError, connect};
 pub use run::run;
+pub use secret::without_secret;
 pub use settings::{
     BackendKind, BackendSettings, FileSettings, HttpSettings, NatsSettings, Settings,
 };
+pub use supervisor::{Supervisor, SupervisorError};

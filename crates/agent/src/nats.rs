@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::NatsSettings;
 use crate::outages::Outages;
+use crate::secret::{Login, login};
 
 /// One server may take so long to answer.
 const ONE_SERVER_WITHIN: Duration = Duration::from_secs(2);
@@ -84,7 +85,7 @@ pub(crate) async fn connect_watched(
     within: Duration,
     outages: Option<Outages>,
 ) -> Result<Client, ConnectError> {
-    let servers = nats.servers.join(", ");
+    let servers = nats.shown().join(", ");
     let options = options(nats, name).await?;
     let options = options.event_callback(move |event| {
         if let Some(outages) = &outages {
@@ -92,7 +93,7 @@ pub(crate) async fn connect_watched(
         }
         log(event)
     });
-    let connecting = options.connect(nats.servers.clone());
+    let connecting = options.connect(nats.shown());
     match tokio::time::timeout(within, connecting).await {
         Ok(Ok(client)) => Ok(client),
         Ok(Err(error)) => {
@@ -126,6 +127,13 @@ async fn options(nats: &NatsSettings, name: &str) -> Result<ConnectOptions, Conn
     }
     if let Some(token) = &nats.token {
         options = options.token(token.clone());
+    }
+    if nats.user.is_none() && nats.token.is_none() {
+        options = match nats.servers.iter().find_map(|server| login(server)) {
+            Some(Login::User(user, password)) => options.user_and_password(user, password),
+            Some(Login::Token(token)) => options.token(token),
+            None => options,
+        };
     }
     if let Some(seed) = &nats.nkey_seed {
         options = options.nkey(seed.clone());
@@ -168,10 +176,13 @@ async fn log(event: Event) {
     std::future::ready(()).await;
     match event {
         Event::Connected => tracing::info!("connected to NATS"),
-        Event::Disconnected => tracing::warn!(
+        // It comes back by itself, and the lease says so when that takes long.
+        Event::Disconnected => tracing::info!(
             "the connection to NATS is lost: the primary serves on while its lease is valid"
         ),
-        Event::ServerError(error) => tracing::warn!(%error, "NATS reports an error"),
+        Event::ServerError(error) => {
+            tracing::warn!(%error, "NATS refuses something: check the permissions of this user")
+        }
         Event::ClientError(error) => tracing::debug!(%error, "NATS client"),
         Event::LameDuckMode | Event::Draining | Event::Closed | Event::SlowConsumer(_) => {
             tracing::debug!(%event, "NATS client");

@@ -24,12 +24,12 @@ use ccm_wal_ltx::compact::CompactProgress;
 use ccm_wal_ltx::local;
 use tokio::sync::watch;
 
-use crate::Settings;
 use crate::backend::{BackendPort, Measured};
 use crate::files::{Capturing, View};
 use crate::http::Problems;
 use crate::outcome;
 use crate::vip::VipPort;
+use crate::{Settings, Tunables};
 
 /// How long the records of the other nodes may take to be read.
 const NODES_WITHIN: Duration = Duration::from_secs(1);
@@ -58,6 +58,7 @@ pub(crate) struct Observer {
     pub(crate) aside: Mutex<BTreeSet<PathBuf>>,
     /// Why this node would not take a lease that is free.
     pub(crate) not_eligible: watch::Receiver<Option<String>>,
+    pub(crate) tunables: watch::Receiver<Tunables>,
 }
 
 /// How far replication is.
@@ -210,7 +211,7 @@ impl Observer {
             Err(_) => Vec::new(),
         };
         self.note_aside(&found);
-        let max_bytes = self.settings.files.diverged_max;
+        let max_bytes = self.tunables.borrow().diverged_max;
         let diverged = DivergedStatus {
             count: found.len() as u64,
             bytes: found.iter().map(|file| file.bytes).sum(),
@@ -263,7 +264,8 @@ impl Observer {
             (role.phase == Phase::Starting).then(|| String::from("the daemon is starting"));
         let http = || self.http.borrow().values().next().cloned();
         let of_data = role.problem.clone().or(vip).or(replication.problem.clone());
-        away.or(of_data).or_else(http).or(full).or(waiting)
+        let outdated = || self.tunables.borrow().problem();
+        away.or(of_data).or_else(http).or(full).or(waiting).or_else(outdated)
     }
 
     fn replication(&self) -> Replication {

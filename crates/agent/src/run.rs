@@ -8,25 +8,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use ccm_guard::{Armed, BackendState, VipName};
-use ccm_health::Probe;
+use ccm_guard::{Armed, BackendState, Launch, VipName};
 use ccm_health::metrics::Counts;
 use ccm_history::History;
 use ccm_role::{Adopted, Event, Machine, OpId, Status};
 use ccm_systemd_backend::{Bus, Unit};
-use ccm_types::Epoch;
-use ccm_wal_ltx::capture::CaptureConfig;
-use ccm_wal_ltx::compact::CompactConfig;
-use ccm_wal_ltx::follow::FollowConfig;
+use ccm_types::{BootClock, Epoch};
 use ccm_wal_ltx::local::{self, Local, Paths};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{self, BackendPort, GuardLink, GuardProgram, Measured, Runner};
+use crate::backend::{self, BackendPort, GuardLink, GuardProgram, Measured, Runner, Watched};
 use crate::chronicle::Chronicle;
 use crate::dispatch::{Dispatch, LANE_QUEUE, ToVip};
-use crate::event_loop::{EventLoop, Inputs};
+use crate::event_loop::{EventLoop, Inputs, Shown};
 use crate::files::{Files, View};
 use crate::http::{self, HttpNode, Known, Problems};
 use crate::join::{Joined, Patience};
@@ -35,10 +31,14 @@ use crate::observe::Observer;
 use crate::outages::Outages;
 use crate::recording::Recording;
 use crate::services::Announced;
+use crate::supervisor::{Heartbeat, Report};
 use crate::tasks::Tasks;
 use crate::vip::{self, VipPort};
 use crate::words::{self, NodeConfig};
-use crate::{BackendKind, RunError, Settings, lease, presence, service};
+use crate::{
+    BackendKind, Controls, Place, RunError, Settings, Supervisor, Tunables, lease, presence,
+    service,
+};
 
 /// Events that may wait for the loop.
 const EVENT_QUEUE: usize = 256;
@@ -73,27 +73,43 @@ struct Here {
     aside: BTreeSet<PathBuf>,
 }
 
-/// Runs a daemon until `shutdown` says to end: its first message plans, a second one hurries.
+/// Runs a daemon until it is told to end.
 ///
 /// # Errors
 /// [`RunError`] when it cannot start, or has to give up. A backend that still runs then is ended
 /// by the guard when its lease does.
-pub async fn run(settings: Settings, mut shutdown: mpsc::Receiver<()>) -> Result<(), RunError> {
+pub async fn run(settings: Settings, controls: Controls) -> Result<(), RunError> {
+    let Controls { mut shutdown, tunables, place, supervisor } = controls;
     let (tasks, deaths) = Tasks::new();
     let (events, inbox) = mpsc::channel(EVENT_QUEUE);
     let instance = nuid::next().to_string();
     let history = History::new(settings.cluster.clone(), settings.node.clone(), &*instance);
+    let mut heartbeat = Heartbeat::new(supervisor.clone(), settings.backend.stop_timeout);
     let started = async {
         let outages = Outages::new(history.clone());
-        let here = look_around(&settings, &events, &tasks, history).await?;
-        let mut patience = Patience::new(&mut shutdown);
+        let here = look_around(&settings, &tunables, &events, &tasks, history).await?;
+        let mut patience = Patience::new(&mut shutdown, &supervisor);
         let own = here.epoch;
-        let joined = Joined::reach(&settings, &instance, own, &outages, &mut patience).await?;
-        let Some(joined) = joined else { return end_early(&here).await };
-        let daemon = Daemon { settings: &settings, instance, tasks: &tasks, events, here, joined };
-        daemon.run(shutdown, deaths, inbox).await
+        let reaching = Joined::reach(&settings, &instance, own, &outages, &mut patience);
+        let Some(joined) = heartbeat.until(reaching).await? else {
+            heartbeat.stop(BootClock.now());
+            return end_early(&here).await;
+        };
+        let daemon = Daemon {
+            settings: &settings,
+            tunables,
+            place,
+            supervisor,
+            instance,
+            tasks: &tasks,
+            events,
+            here,
+            joined,
+        };
+        daemon.run(&mut heartbeat, shutdown, deaths, inbox).await
     };
     let result = started.await;
+    heartbeat.stop(BootClock.now());
     tasks.stop(TASKS_END_WITHIN).await;
     result
 }
@@ -111,6 +127,7 @@ async fn end_early(here: &Here) -> Result<(), RunError> {
 /// Opens the files, finds or starts the guard, and sees whether a backend runs under a lease.
 async fn look_around(
     settings: &Settings,
+    tunables: &watch::Receiver<Tunables>,
     events: &mpsc::Sender<Event>,
     tasks: &Tasks,
     history: History,
@@ -130,10 +147,9 @@ async fn look_around(
     let aside = aside.into_iter().map(|file| file.path).collect();
     let local = Arc::new(local);
     let backend = &settings.backend;
-    let probe = match &backend.health {
-        Some(url) => Some(Probe::new(url, backend.health_timeout)?),
-        None => None,
-    };
+    let watched = watched(&tunables.borrow())?;
+    let (watching, watched) = watch::channel(watched);
+    tasks.spawn("probe settings", follow_probe(tunables.clone(), watching));
     let serving = watch::Sender::new(false);
     let guard = match guard_program(settings) {
         Some(program) => Some((backend::meet(&program).await?, program)),
@@ -147,7 +163,7 @@ async fn look_around(
     let runner = runner(settings, link).await?;
     let port = Arc::new(BackendPort {
         runner,
-        probe,
+        watched,
         start_timeout: backend.start_timeout,
         stop_timeout: backend.stop_timeout,
     });
@@ -233,7 +249,32 @@ fn guard_program(settings: &Settings) -> Option<GuardProgram> {
         args.push(format!("{}/{}", vip.address, vip.prefix_len).into());
         args.extend([OsString::from("--vip-interface"), vip.interface.clone().into()]);
     }
-    Some(GuardProgram { program: settings.guard_program.clone(), args, socket, vip })
+    let program = settings.guard_program.clone();
+    let launch = Launch { program, args, home: settings.guard_home.clone() };
+    Some(GuardProgram { launch, socket, vip })
+}
+
+fn watched(tunables: &Tunables) -> Result<Watched, RunError> {
+    Ok(Watched { probe: tunables.probe()?, every: tunables.health_interval })
+}
+
+/// Asks the backend as it is configured at present.
+async fn follow_probe(mut tunables: watch::Receiver<Tunables>, watching: watch::Sender<Watched>) {
+    let of = |all: &Tunables| (all.health.clone(), all.health_interval, all.health_timeout);
+    let mut old = of(&tunables.borrow_and_update());
+    while tunables.changed().await.is_ok() {
+        let all = tunables.borrow_and_update().clone();
+        if std::mem::replace(&mut old, of(&all)) == of(&all) {
+            continue;
+        }
+        match watched(&all) {
+            Ok(watched) => drop(watching.send_replace(watched)),
+            Err(error) => {
+                let problem = crate::outcome::words(&error);
+                tracing::warn!(%problem, "the backend is probed as before");
+            }
+        }
+    }
 }
 
 async fn runner(settings: &Settings, link: Option<Arc<GuardLink>>) -> Result<Runner, RunError> {
@@ -252,6 +293,9 @@ async fn runner(settings: &Settings, link: Option<Arc<GuardLink>>) -> Result<Run
 /// A daemon that has everything it needs.
 struct Daemon<'a> {
     settings: &'a Settings,
+    tunables: watch::Receiver<Tunables>,
+    place: watch::Sender<Place>,
+    supervisor: Supervisor,
     instance: String,
     tasks: &'a Tasks,
     events: mpsc::Sender<Event>,
@@ -262,6 +306,7 @@ struct Daemon<'a> {
 impl Daemon<'_> {
     async fn run(
         mut self,
+        heartbeat: &mut Heartbeat,
         shutdown: mpsc::Receiver<()>,
         deaths: mpsc::Receiver<crate::tasks::TaskDied>,
         events: mpsc::Receiver<Event>,
@@ -275,8 +320,12 @@ impl Daemon<'_> {
         let (recording, not_eligible) = self.recording();
         let observer = self.observer(shown, seen, not_eligible);
         let answering = Arc::clone(&observer);
-        let service =
-            service::start(&self.joined, self.settings, answering, commands_in, self.tasks).await?;
+        let starting =
+            service::start(&self.joined, self.settings, answering, commands_in, self.tasks);
+        let service = heartbeat.until(starting).await?;
+        let report =
+            Report { supervisor: self.supervisor.clone(), observer: Arc::clone(&observer) };
+        self.tasks.spawn("service manager", report.run());
         let record = presence::Presence {
             nodes: self.joined.nodes.clone(),
             observer: Arc::clone(&observer),
@@ -291,27 +340,31 @@ impl Daemon<'_> {
         let announced = self.announced();
         self.tell_http(&observer, &announced, view.subscribe());
         let (announcing, until) = (announced.clone(), present.clone());
-        let role = status.subscribe();
+        let (role, tunables) = (status.subscribe(), self.tunables.clone());
         self.tasks.spawn("services", async move {
-            until.run_until_cancelled(announcing.run(role)).await;
+            until.run_until_cancelled(announcing.run(role, tunables)).await;
         });
         let marker = self.settings.files.state_dir().join("left");
-        self.look_at_found().await;
+        self.look_at_found(heartbeat).await;
         let start = self.start_event(marker.exists());
         let (nodes, node) = (self.joined.nodes.clone(), self.settings.node.clone());
         let (history, client) = (self.here.history.clone(), self.joined.client.clone());
         self.tasks.spawn("history", history.clone().run(client.clone(), self.joined.replicas));
         let steps = Steps::new(Arc::clone(&self.here.counts));
+        let (place, tunables) = (self.place.clone(), self.tunables.clone());
         let rested = CancellationToken::new();
         let dispatch = self.lanes(view, announce, marker, rested.clone());
         let inputs = Inputs { shutdown, deaths, refused, commands, events };
-        let ended =
-            EventLoop::new(machine, dispatch, status, steps, recording).run(inputs, start).await;
+        let shown = Shown { status, place };
+        let turning = EventLoop::new(machine, dispatch, shown, steps, recording, heartbeat);
+        let ended = turning.run(inputs, start).await;
+        heartbeat.stop(BootClock.now());
         // The last answers go out before the daemon does.
         service.stop().await;
         present.cancel();
         if ended.is_ok() {
-            tokio::join!(presence::withdraw(&nodes, &node), announced.withdraw());
+            let offered = tunables.borrow().services.clone();
+            tokio::join!(presence::withdraw(&nodes, &node), announced.withdraw(&offered));
         }
         if client.connection_state() == State::Connected && !history.flush(HISTORY_WITHIN).await {
             tracing::debug!("what has happened last is not in the history");
@@ -323,13 +376,14 @@ impl Daemon<'_> {
     }
 
     /// A backend that was found running may have ended while NATS was being reached.
-    async fn look_at_found(&mut self) {
+    async fn look_at_found(&mut self, heartbeat: &mut Heartbeat) {
         if self.here.found.is_none() {
             return;
         }
         // From here on its end is news.
         self.here.serving.send_replace(true);
-        let Measured { status, .. } = self.here.port.measure().await;
+        let measuring = self.here.port.measure();
+        let Measured { status, .. } = heartbeat.until(measuring).await;
         if !is_up(status) {
             self.here.serving.send_replace(false);
             self.here.found = None;
@@ -409,6 +463,7 @@ impl Daemon<'_> {
             vip: self.here.vip.clone(),
             nodes: self.joined.nodes.clone(),
             told_full: AtomicBool::new(false),
+            tunables: self.tunables.clone(),
             http: self.here.http_problems.clone(),
             history: self.here.history.clone(),
             aside: Mutex::new(self.here.aside.clone()),
@@ -424,19 +479,15 @@ impl Daemon<'_> {
         left_marker: PathBuf,
         rested: CancellationToken,
     ) -> Dispatch {
-        let Self { settings, instance, tasks, events, here, joined } = self;
+        let Self { settings, tunables, instance, tasks, events, here, joined, .. } = self;
         let (to_files, files_queue) = mpsc::channel(LANE_QUEUE);
         let (to_backend, backend_queue) = mpsc::channel(LANE_QUEUE);
         let (files_asked, asked) = watch::channel(0);
         let files = Files {
             store: joined.store,
             node: settings.node.clone(),
-            follow: FollowConfig {
-                aside_max: Some(settings.files.diverged_max),
-                ..FollowConfig::new(settings.node.clone())
-            },
-            capture: capture_config(settings, &here.local),
-            compact: compact_config(settings, &here.local),
+            tunables,
+            data: settings.files.data.clone(),
             local: here.local,
             events: events.clone(),
             view,
@@ -458,12 +509,8 @@ impl Daemon<'_> {
             serving: here.serving.clone(),
         };
         tasks.spawn("backend lane", lane.run(backend_queue));
-        if let Some(probe) = here.port.probe.clone() {
-            let every = settings.backend.health_interval;
-            let serving = here.serving.subscribe();
-            let watching = backend::watch_health(probe, every, serving, events.clone());
-            tasks.spawn("health watch", watching);
-        }
+        let (watched, serving) = (here.port.watched.clone(), here.serving.subscribe());
+        tasks.spawn("health watch", backend::watch_health(watched, serving, events.clone()));
         if let Runner::Systemd { unit, .. } = &here.port.runner {
             let serving = here.serving.subscribe();
             let watching = backend::watch_unit(unit.clone(), serving, events.clone());
@@ -507,15 +554,4 @@ fn to_vip(port: Arc<VipPort>, events: &mpsc::Sender<Event>, tasks: &Tasks) -> To
     };
     tasks.spawn("virtual IP lane", serving.run(queue));
     ToVip { port, lane, release_asked }
-}
-
-fn capture_config(settings: &Settings, local: &Local) -> CaptureConfig {
-    CaptureConfig {
-        snapshot_interval: settings.files.snapshot_interval,
-        ..CaptureConfig::new(settings.files.data.clone(), local.state_dir().to_path_buf())
-    }
-}
-
-fn compact_config(settings: &Settings, local: &Local) -> CompactConfig {
-    CompactConfig::new(local.state_dir().to_path_buf(), settings.files.retention)
 }

@@ -10,9 +10,11 @@ use ccm_discovery::{
 use ccm_role::{Phase, Status};
 use ccm_types::{ClusterId, NodeId, ServiceName};
 use futures_util::future::{join, join_all};
+use futures_util::stream::{FuturesUnordered, Stream, StreamExt as _};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use crate::{Settings, outcome};
+use crate::{Settings, Tunables, outcome};
 
 /// The daemon's own service.
 const HEALTH: &str = "health";
@@ -36,21 +38,23 @@ pub(crate) struct Announced {
     pub(crate) address: Option<IpAddr>,
     /// Whether an operator has set the address.
     pub(crate) is_given: bool,
-    pub(crate) services: Vec<Service>,
+    /// The daemon's own.
+    own: Option<Service>,
+}
+
+/// A service that is being announced.
+struct Running {
+    service: Service,
+    cancel: CancellationToken,
 }
 
 impl Announced {
-    /// What the configuration names, and the daemon's own.
     pub(crate) fn new(
         client: async_nats::Client,
         settings: &Settings,
         replicas: usize,
         address: Option<IpAddr>,
     ) -> Self {
-        let mut services = settings.services.clone();
-        let own = settings.http.health.and_then(|at| health(at, address));
-        // An operator who describes it knows better.
-        services.extend(own.filter(|own| services.iter().all(|other| other.name != own.name)));
         Self {
             records: Services::at(client, settings.cluster.services_bucket()),
             replicas,
@@ -58,14 +62,28 @@ impl Announced {
             node: settings.node.clone(),
             address,
             is_given: settings.address.is_some(),
-            services,
+            own: settings.http.health.and_then(|at| health(at, address)),
         }
     }
 
-    /// Announces until the loop has ended.
-    pub(crate) async fn run(self, mut status: watch::Receiver<Status>) {
+    /// What the configuration names, and the daemon's own.
+    fn offered(&self, configured: &[Service]) -> Vec<Service> {
+        let mut services = configured.to_vec();
+        // An operator who describes it knows better.
+        let own = self.own.iter().filter(|own| services.iter().all(|one| one.name != own.name));
+        services.extend(own.cloned().collect::<Vec<_>>());
+        services
+    }
+
+    /// Announces what is configured at present until the loop has ended.
+    pub(crate) async fn run(
+        self,
+        mut status: watch::Receiver<Status>,
+        mut tunables: watch::Receiver<Tunables>,
+    ) {
+        let services = self.offered(&tunables.borrow_and_update().services);
         let Some(address) = self.address else {
-            if !self.services.is_empty() {
+            if !services.is_empty() {
                 tracing::warn!(
                     "the services of this node are not announced: its address is not known, set \
                      address"
@@ -73,14 +91,14 @@ impl Announced {
             }
             return;
         };
-        if address.is_loopback() && !self.is_given && !self.services.is_empty() {
+        if address.is_loopback() && !self.is_given && !services.is_empty() {
             tracing::warn!(
                 %address,
                 "the services of this node are announced where other hosts cannot reach them: set \
                  address"
             );
         }
-        self.open().await;
+        self.open(&services).await;
         let (role, roles) = watch::channel(role(&status.borrow_and_update()));
         let following = async {
             while status.changed().await.is_ok() {
@@ -92,20 +110,75 @@ impl Announced {
             // Ends the announcements.
             drop(role);
         };
-        let announcements = self.services.iter().map(|service| {
-            let announcement = Announcement {
-                services: self.records.clone(),
-                replicas: self.replicas,
-                app: self.cluster.clone(),
-                node: self.node.clone(),
-                address,
-                service: service.clone(),
-            };
-            announcement.run(roles.clone())
-        });
+        let announcing = self.announce(address, services, roles, tunables);
         tokio::select! {
-            _ = join(following, join_all(announcements)) => {}
+            _ = join(following, announcing) => {}
             () = self.look() => {}
+        }
+    }
+
+    /// Announces; a service that another configuration leaves as it is goes on undisturbed.
+    async fn announce(
+        &self,
+        address: IpAddr,
+        mut services: Vec<Service>,
+        roles: watch::Receiver<Role>,
+        mut tunables: watch::Receiver<Tunables>,
+    ) {
+        let mut running: Vec<Running> = Vec::new();
+        let mut announcing = FuturesUnordered::new();
+        loop {
+            let before = running.len();
+            running.retain(|one| {
+                let stays = services.contains(&one.service);
+                if !stays {
+                    one.cancel.cancel();
+                }
+                stays
+            });
+            let gone = running.len() < before;
+            let have = |service: &Service| running.iter().any(|one| one.service == *service);
+            let new: Vec<Service> = services.iter().filter(|one| !have(one)).cloned().collect();
+            for service in new {
+                let cancel = CancellationToken::new();
+                let (until, roles) = (cancel.clone(), roles.clone());
+                let announcement = self.announcement(address, service.clone());
+                announcing.push(async move {
+                    until.run_until_cancelled(announcement.run(roles)).await;
+                });
+                running.push(Running { service, cancel });
+            }
+            if gone {
+                self.remove_gone(&services).await;
+            }
+            tokio::select! {
+                changed = tunables.changed() => match changed {
+                    Ok(()) => services = self.offered(&tunables.borrow_and_update().services),
+                    // Nothing changes any more.
+                    Err(_) => return ended(announcing, roles).await,
+                },
+                () = ended(&mut announcing, roles.clone()) => return,
+            }
+        }
+    }
+
+    fn announcement(&self, address: IpAddr, service: Service) -> Announcement {
+        Announcement {
+            services: self.records.clone(),
+            replicas: self.replicas,
+            app: self.cluster.clone(),
+            node: self.node.clone(),
+            address,
+            service,
+        }
+    }
+
+    /// Records that stay when this fails expire.
+    async fn remove_gone(&self, services: &[Service]) {
+        let removing = self.remove_others(services);
+        let removed = tokio::time::timeout(WITHDRAW_WITHIN, removing).await;
+        if !matches!(removed, Ok(Ok(()))) {
+            tracing::debug!("what is not offered any more stays until it expires");
         }
     }
 
@@ -121,9 +194,9 @@ impl Announced {
 
     /// Makes the bucket, for as long as it takes, and removes what this node does not offer any
     /// more.
-    async fn open(&self) {
+    async fn open(&self, services: &[Service]) {
         let mut said = String::new();
-        while let Err(error) = self.tidy().await {
+        while let Err(error) = self.tidy(services).await {
             let problem = outcome::words(&error);
             if error.is_transient() || problem == said {
                 tracing::debug!(%problem, "the services are not announced yet");
@@ -135,16 +208,16 @@ impl Announced {
         }
     }
 
-    async fn tidy(&self) -> Result<(), DiscoveryError> {
-        if self.services.is_empty() {
-            return self.remove_others().await;
+    async fn tidy(&self, services: &[Service]) -> Result<(), DiscoveryError> {
+        if services.is_empty() {
+            return self.remove_others(services).await;
         }
         self.records.ensure(self.replicas).await?;
-        self.remove_others().await
+        self.remove_others(services).await
     }
 
-    async fn remove_others(&self) -> Result<(), DiscoveryError> {
-        let offered: BTreeSet<&ServiceName> = self.services.iter().map(|s| &s.name).collect();
+    async fn remove_others(&self, services: &[Service]) -> Result<(), DiscoveryError> {
+        let offered: BTreeSet<&ServiceName> = services.iter().map(|s| &s.name).collect();
         let filter = Filter { node: Some(self.node.clone()), ..Filter::default() };
         for record in self.records.list(&filter).await?.records {
             if !offered.contains(&record.name) {
@@ -155,14 +228,20 @@ impl Announced {
     }
 
     /// Removes the records of a daemon that ends in order; [`Announced::run`] has ended.
-    pub(crate) async fn withdraw(self) {
-        let removing =
-            self.services.iter().map(|one| self.records.deregister(&one.name, &self.node));
+    pub(crate) async fn withdraw(self, configured: &[Service]) {
+        let services = self.offered(configured);
+        let removing = services.iter().map(|one| self.records.deregister(&one.name, &self.node));
         let removed = tokio::time::timeout(WITHDRAW_WITHIN, join_all(removing)).await;
         if !removed.is_ok_and(|all| all.iter().all(Result::is_ok)) {
             tracing::debug!("the service records stay until they expire");
         }
     }
+}
+
+/// Completes when nothing is announced any more and nothing will be.
+async fn ended(mut announcing: impl Stream<Item = ()> + Unpin, mut roles: watch::Receiver<Role>) {
+    while announcing.next().await.is_some() {}
+    while roles.changed().await.is_ok() {}
 }
 
 /// What the node is to those who look for services.

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use ccm_discovery::Service;
 use ccm_election::Timing;
+use ccm_guard::GuardHome;
 use ccm_types::{ClusterId, NodeId};
 use ccm_vip::VipConfig;
 
 /// Everything one daemon needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The cluster.
     pub cluster: ClusterId,
@@ -40,6 +41,8 @@ pub struct Settings {
     pub guard: bool,
     /// The program to run as the guard (`<program> guard --socket ...`): this binary.
     pub guard_program: PathBuf,
+    /// Where that program runs.
+    pub guard_home: GuardHome,
 }
 
 /// Where the daemon answers over HTTP.
@@ -52,7 +55,7 @@ pub struct HttpSettings {
 }
 
 /// How to reach NATS.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct NatsSettings {
     /// `nats://host:port`, one or more.
     pub servers: Vec<String>,
@@ -75,7 +78,7 @@ pub struct NatsSettings {
 }
 
 /// Where the data is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSettings {
     /// The file the backend serves.
     pub data: PathBuf,
@@ -109,7 +112,7 @@ impl FileSettings {
 }
 
 /// The backend and how it is watched.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendSettings {
     /// systemd unit or process.
     pub kind: BackendKind,
@@ -126,7 +129,7 @@ pub struct BackendSettings {
 }
 
 /// Who runs the backend.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackendKind {
     /// A systemd unit, by name.
     Systemd(String),

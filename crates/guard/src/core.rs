@@ -168,6 +168,8 @@ pub struct Core {
     vip: Vip,
     connections: usize,
     idle_since: Option<Monotonic>,
+    /// Asked to end: it does as soon as nobody needs it.
+    leaving: bool,
 }
 
 impl Core {
@@ -189,6 +191,7 @@ impl Core {
             vip_name,
             connections: 0,
             idle_since: Some(now),
+            leaving: false,
         }
     }
 
@@ -209,6 +212,7 @@ impl Core {
             Input::Looked { .. } => {}
             Input::VipDropped(gone) => self.vip.dropped(now, gone),
             Input::Signalled => {
+                self.leaving = true;
                 if !self.is_needed() {
                     out.push(Effect::Quit);
                 }
@@ -216,6 +220,9 @@ impl Core {
         }
         let idle = !self.is_needed() && self.connections == 0;
         self.idle_since = idle.then(|| self.idle_since.unwrap_or(now));
+        if idle && self.leaving && !out.contains(&Effect::Quit) {
+            out.push(Effect::Quit);
+        }
         out
     }
 

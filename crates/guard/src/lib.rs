@@ -41,6 +41,7 @@ pub use client::{GuardClient, GuardEvent};
 pub use error::{GuardError, ServeError};
 pub use process::ProcessTarget;
 pub use serve::{GuardConfig, serve};
+pub use spawn::{GuardHome, Launch};
 pub use target::Target;
 pub use vip::{GuardedVip, VipName};
 pub use wire::{BackendState, Hello, RefusalCode};

@@ -16,6 +16,7 @@ use rustix::process::{
 
 use crate::leftover::{self, MARK};
 use crate::proctable;
+use crate::spawn::MANAGER_VARIABLES;
 use crate::target::Target;
 use crate::vip::GuardedVip;
 
@@ -117,6 +118,9 @@ impl Target for ProcessTarget {
         command.args(["--pdeathsig", "KILL", "--", "/bin/sh", "-c", ENTRY, "sh"]);
         command.arg(std::process::id().to_string()).args(argv);
         command.env(MARK, &state.socket).process_group(0);
+        for variable in MANAGER_VARIABLES {
+            command.env_remove(variable);
+        }
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         // Reaped together with all other children of the guard.
         let child = command

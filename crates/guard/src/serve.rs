@@ -143,10 +143,24 @@ enum Call {
     DropVip,
 }
 
+impl Call {
+    /// In words, for the log.
+    fn what(self) -> &'static str {
+        match self {
+            Self::Stop => "stop the backend",
+            Self::Kill => "kill the backend",
+            Self::Look(_) => "look whether the backend is gone",
+            Self::DropVip => "take the virtual IP off",
+        }
+    }
+}
+
 struct Guard<T> {
     core: Core,
     target: Arc<T>,
-    calls: JoinSet<(Call, bool)>,
+    calls: JoinSet<(Call, Result<bool, String>)>,
+    /// What could not be done, and why: it is tried again and again, and said once.
+    failing: BTreeMap<&'static str, String>,
     under_way: Vec<(Call, AbortHandle)>,
     connections: BTreeMap<u64, Connection>,
     /// How many connections there have been.
@@ -169,6 +183,7 @@ impl<T: Target> Guard<T> {
             core: Core::new(core, now),
             target: Arc::new(target),
             calls: JoinSet::new(),
+            failing: BTreeMap::new(),
             under_way: Vec::new(),
             connections: BTreeMap::new(),
             newest: 0,
@@ -201,7 +216,7 @@ impl<T: Target> Guard<T> {
             }
             Woken::Signal => {
                 if self.core.is_needed() {
-                    tracing::warn!("asked to end by a signal, but something is guarded: stop ccm");
+                    tracing::info!("asked to end by a signal: it stays while something is guarded");
                 }
                 self.step(Input::Signalled);
             }
@@ -232,7 +247,7 @@ impl<T: Target> Guard<T> {
             }
             Err(error) => {
                 let Ok(OnlyId { id }) = serde_json::from_str(line) else {
-                    tracing::warn!("a line that is no question, ignored: {error}");
+                    tracing::info!("a line that is no question, ignored: {error}");
                     return;
                 };
                 let words = format!("this guard does not understand the question: {error}");
@@ -285,18 +300,14 @@ impl<T: Target> Guard<T> {
             };
             let late = || Err(format!("no answer within {CALL_WITHIN:?}"));
             let result = tokio::time::timeout(CALL_WITHIN, calling).await;
-            let done = result.unwrap_or_else(|_| late()).unwrap_or_else(|error| {
-                tracing::warn!("the guard's {call:?} failed: {error}");
-                false
-            });
-            (call, done)
+            (call, result.unwrap_or_else(|_| late()))
         });
         self.under_way.push((call, handle));
     }
 
-    fn called(&mut self, done: Result<(Call, bool), JoinError>) {
+    fn called(&mut self, done: Result<(Call, Result<bool, String>), JoinError>) {
         let (call, done) = match done {
-            Ok(done) => done,
+            Ok((call, done)) => (call, self.worked(call, done)),
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
                 tracing::error!("a call of the backend's target has panicked: {error}");
@@ -319,6 +330,23 @@ impl<T: Target> Guard<T> {
             }
             Call::DropVip => self.step(Input::VipDropped(done)),
             Call::Stop | Call::Kill => {}
+        }
+    }
+
+    /// Whether the call has done what it is for.
+    fn worked(&mut self, call: Call, done: Result<bool, String>) -> bool {
+        match done {
+            Ok(done) => {
+                self.failing.remove(call.what());
+                done
+            }
+            Err(problem) => {
+                let said = self.failing.insert(call.what(), problem.clone());
+                if said.as_ref() != Some(&problem) {
+                    tracing::warn!(%problem, "the guard could not {}: trying again", call.what());
+                }
+                false
+            }
         }
     }
 

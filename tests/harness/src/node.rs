@@ -52,13 +52,15 @@ pub struct Node {
     pub port: u16,
     /// Where it is, when not on this machine's own network.
     pub host: Option<Host>,
+    /// Variables of the daemon's environment, by name and value.
+    pub env: Vec<(String, String)>,
     daemon: Option<Child>,
 }
 
 impl Node {
     pub(crate) fn new(name: String, dir: PathBuf, port: u16, host: Option<Host>) -> Self {
         std::fs::create_dir_all(&dir).unwrap();
-        Self { name, dir, port, host, daemon: None }
+        Self { name, dir, port, host, env: Vec::new(), daemon: None }
     }
 
     /// Its own address.
@@ -117,6 +119,7 @@ impl Node {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let mut daemon = ccm_on(self.host.as_ref());
         daemon.arg("daemon").arg("--config").arg(self.config()).env(NODE_DIR, self.dir.join(""));
+        daemon.envs(self.env.iter().cloned());
         let mut daemon = bound(&daemon);
         daemon.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         // A group of its own: Ctrl-C in the terminal is for the harness, which stops daemons.

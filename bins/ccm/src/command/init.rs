@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
+use ccm_agent::without_secret;
 use serde_json::{Map, Value, json};
 
 use crate::cli::{Init, Kind, Shared};
@@ -23,11 +24,22 @@ pub(crate) fn run(init: &Init, shared: &Shared) -> Ended {
     })?;
     write(&path, &text, init.force)?;
     if shared.json {
-        print::json(&json!({ "ok": true, "path": path, "config": value }))?;
+        print::json(&json!({ "ok": true, "path": path, "config": without_secrets(value) }))?;
     } else {
         print::text(&words(&config, &path))?;
     }
     Ok(Exit::Done)
+}
+
+/// What was written, to be shown: the file has what the servers' URLs let somebody in with.
+fn without_secrets(mut document: Value) -> Value {
+    let servers = document.pointer_mut("/nats/servers").and_then(Value::as_array_mut);
+    for server in servers.into_iter().flatten() {
+        if let Some(text) = server.as_str() {
+            *server = Value::from(without_secret(text));
+        }
+    }
+    document
 }
 
 /// What is written: the keys an operator will want to see, and those that were given.

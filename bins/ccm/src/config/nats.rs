@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 
 use async_nats::ServerAddr;
-use ccm_agent::NatsSettings;
+use ccm_agent::{NatsSettings, without_secret};
 
 use super::json::Problem;
 use super::section::Section;
@@ -49,8 +49,9 @@ fn servers(nats: &Section<'_>) -> Result<Vec<String>, Problem> {
         let usable = ServerAddr::from_str(server)
             .is_ok_and(|a| matches!(a.scheme(), "nats" | "tls") && !a.host().is_empty());
         if !usable {
+            let shown = without_secret(server);
             let what = format!(
-                "is {server:?}: write nats://host:4222, or tls://host:4222 to demand encryption"
+                "is {shown:?}: write nats://host:4222, or tls://host:4222 to demand encryption"
             );
             return Err(nats.wrong_at("servers", index, &what));
         }

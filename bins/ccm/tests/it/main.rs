@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod bucket;
+mod check;
 mod daemon;
 mod diverged;
 mod history;
@@ -15,4 +16,5 @@ mod restore;
 mod services;
 mod snapshot;
 mod status;
+mod units;
 mod verify;

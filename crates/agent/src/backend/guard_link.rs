@@ -1,11 +1,10 @@
 //! The way to the guard: found or started, kept, armed.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ccm_guard::{Armed, BackendState, GuardClient, GuardError, GuardEvent, Hello, VipName};
+use ccm_guard::{Armed, BackendState, GuardClient, GuardError, GuardEvent, Hello, Launch, VipName};
 use ccm_role::Event;
 use tokio::sync::{mpsc, watch};
 
@@ -36,8 +35,7 @@ pub(crate) struct Met {
 /// How to start a guard.
 #[derive(Debug, Clone)]
 pub(crate) struct GuardProgram {
-    pub(crate) program: PathBuf,
-    pub(crate) args: Vec<OsString>,
+    pub(crate) launch: Launch,
     pub(crate) socket: PathBuf,
     /// The virtual IP that is among the arguments.
     pub(crate) vip: Option<VipName>,
@@ -116,18 +114,25 @@ impl GuardLink {
         events: mpsc::Sender<Event>,
     ) {
         let mut next = Some(first);
+        // It is tried again and again: the same failure is said once.
+        let mut said = String::new();
         loop {
             let (client, mut news) = match next.take() {
                 Some(guard) => guard,
                 None => match connect(&program).await {
                     Ok(guard) => guard,
                     Err(error) => {
-                        tracing::warn!(error = %outcome::words(&error), "no guard: trying again");
+                        let problem = outcome::words(&error);
+                        if problem != said {
+                            tracing::warn!(%problem, "there is no guard: trying again");
+                            said = problem;
+                        }
                         tokio::time::sleep(RETRY).await;
                         continue;
                     }
                 },
             };
+            said.clear();
             self.client.send_replace(Some(Arc::new(client)));
             loop {
                 let why = match news.recv().await {
@@ -141,7 +146,10 @@ impl GuardLink {
                 tracing::info!("the guard of an earlier configuration has ended");
                 continue;
             }
-            tracing::warn!("the guard has ended, and the backend with it: starting another guard");
+            tracing::warn!(
+                "the guard has ended, and a backend that is its child with it: another one is \
+                 started; find out what killed it"
+            );
             report(&serving, &events, String::from("its guard has ended")).await;
         }
     }
@@ -221,8 +229,7 @@ fn outdated(program: &GuardProgram, hello: &Hello) -> Option<String> {
 
 /// Finds the guard or starts one.
 async fn connect(program: &GuardProgram) -> Result<Guard, GuardError> {
-    GuardClient::connect_or_spawn(&program.program, &program.args, &program.socket, GUARD_WITHIN)
-        .await
+    GuardClient::connect_or_launch(&program.launch, &program.socket, GUARD_WITHIN).await
 }
 
 /// The end of a backend that was told to end is no news.

@@ -8,9 +8,10 @@ use ccm_health::{Probe, Verdict};
 use ccm_role::Outcome;
 use ccm_systemd_backend::{ActiveState, Unit, UnitError};
 use ccm_types::{BootClock, Monotonic};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::GuardLink;
+use super::{GuardLink, Watched};
 use crate::outcome;
 
 /// Between two looks at a backend that is starting.
@@ -23,7 +24,7 @@ const AFTER_KILL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct BackendPort {
     pub(crate) runner: Runner,
-    pub(crate) probe: Option<Probe>,
+    pub(crate) watched: watch::Receiver<Watched>,
     pub(crate) start_timeout: Duration,
     pub(crate) stop_timeout: Duration,
 }
@@ -71,6 +72,11 @@ impl BackendPort {
         }
     }
 
+    /// What asks it whether it is well.
+    fn probe(&self) -> Option<Probe> {
+        self.watched.borrow().probe.clone()
+    }
+
     /// Starts it and waits for the first healthy answer.
     pub(crate) async fn start(&self) -> Outcome {
         let deadline = Instant::now() + self.start_timeout;
@@ -111,7 +117,7 @@ impl BackendPort {
             if let Some(ended) = self.ended().await {
                 return Outcome::Transient(format!("the backend ended while starting: {ended}"));
             }
-            let Some(probe) = &self.probe else { return Outcome::Ok };
+            let Some(probe) = self.probe() else { return Outcome::Ok };
             match probe.check().await {
                 Verdict::Healthy { .. } => return Outcome::Ok,
                 Verdict::Unhealthy { why: answer } => why = answer,
@@ -158,7 +164,11 @@ impl BackendPort {
             Runner::Systemd { unit, .. } => match unit.stop(self.stop_timeout).await {
                 Ok(()) => Outcome::Ok,
                 Err(error) => {
-                    tracing::warn!(error = %outcome::words(&error), "stopping took too long: kill");
+                    tracing::warn!(
+                        error = %outcome::words(&error),
+                        "the backend did not stop in time and is killed: find out why, or raise \
+                         backend.stopTimeoutMs"
+                    );
                     match unit.kill(AFTER_KILL).await {
                         Ok(()) => Outcome::Ok,
                         Err(error) => of_unit(&error),
@@ -220,7 +230,7 @@ impl BackendPort {
                 Err(_) => Measured::not_running("unknown"),
             },
         };
-        match (measured.status, &self.probe) {
+        match (measured.status, self.probe()) {
             ("running", Some(probe)) => match probe.check().await {
                 Verdict::Healthy { .. } => measured,
                 Verdict::Unhealthy { .. } => Measured { status: "unhealthy", ..measured },

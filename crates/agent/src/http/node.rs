@@ -73,7 +73,7 @@ impl HttpNode {
 
     fn known(&self) -> Result<&Known, String> {
         self.known.get().ok_or_else(|| {
-            let servers = self.settings.nats.servers.join(", ");
+            let servers = self.settings.nats.shown().join(", ");
             format!("NATS was not reached yet at {servers}")
         })
     }

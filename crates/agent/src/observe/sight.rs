@@ -10,6 +10,7 @@ use ccm_wal_ltx::follow::FollowPhase;
 
 use super::{Observer, full};
 use crate::files::View;
+use crate::supervisor::Seen;
 
 impl Observer {
     /// The phase.
@@ -48,6 +49,28 @@ impl Observer {
             }
             (Phase::Passive, None) => format!("{node} is passive, nobody leads"),
         }
+    }
+
+    /// What the service manager is told.
+    pub(crate) async fn seen(&self) -> Seen {
+        let role = self.status.borrow().clone();
+        let (_, vip) = self.vip(&role).await;
+        let full = full(&self.diverged().await);
+        let problem = self.problem(&role, vip, &self.replication(), full);
+        let lag = match role.phase {
+            Phase::Passive => self.follows(),
+            Phase::Primary => match self.captured() {
+                Some((_, lag, _)) => Ok(lag),
+                None => Err(String::from("but nothing is replicated")),
+            },
+            Phase::Starting
+            | Phase::Promoting
+            | Phase::Demoting
+            | Phase::Falling
+            | Phase::Left
+            | Phase::Stopped => Ok(Duration::ZERO),
+        };
+        Seen { phase: role.phase, epoch: role.epoch, leader: role.leader, lag, problem }
     }
 
     /// How far the replica is behind; `Err` says why that is not known.

@@ -58,12 +58,17 @@ impl Trouble {
 
 /// Forwards for as long as the daemon runs.
 pub(super) async fn forward(port: &VipPort, counts: &Counts) {
+    // It is tried again and again: the same failure is said once.
+    let mut said = String::new();
     let mut events = loop {
         match port.vip().await {
             Ok(vip) => break vip.watch(),
             Err(error) => {
                 let problem = outcome::words(&error);
-                tracing::warn!(%problem, "the virtual IP cannot be watched: trying again");
+                if problem != said {
+                    tracing::warn!(%problem, "the virtual IP cannot be watched: trying again");
+                    said = problem;
+                }
                 tokio::time::sleep(OPEN_AGAIN).await;
             }
         }

@@ -171,11 +171,21 @@ fn deadlines_only_move_forward() {
         3 arm 5 1000 => 4:done @1000
         4 arm 6 500 => 5:done @500
         5 arm 7 4 => 6:DeadlinePassed @500
-        6 signal =>  @500
         7 disarm => 7:done @10007
         8 arm 1 1000 => 8:done @1000
         9 disarm => 9:done @10009
         10 signal => quit @10009",
+    );
+}
+
+#[test]
+fn a_guard_that_was_asked_to_end_stays_as_long_as_somebody_needs_it() {
+    Table::new(true).run(
+        "0 connect =>  @-
+        0 arm 1 1000 => 1:done @1000
+        1 signal =>  @1000
+        2 disarm => 2:done @-
+        3 disconnect => quit @10003",
     );
 }
 

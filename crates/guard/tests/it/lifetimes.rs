@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use crate::rig::{self, GUARD, PATIENCE, Rig, code, sh};
+use crate::rig::{self, GUARD, PATIENCE, Rig, code, launch, sh};
 use ccm_guard::{BackendState, GuardClient, GuardError, GuardEvent, RefusalCode};
 use ccm_harness::processes::{Signal, signal};
 
@@ -111,11 +111,11 @@ async fn a_guard_that_cannot_be_started_says_why() {
     let rig = Rig::new();
     let within = Duration::from_millis(700);
     let socket = rig.socket();
-    let missing = std::path::Path::new("/no/such/guard");
-    let error = GuardClient::connect_or_spawn(missing, &[], &socket, within).await.unwrap_err();
+    let missing = launch(std::path::Path::new("/no/such/guard"), Vec::new());
+    let error = GuardClient::connect_or_launch(&missing, &socket, within).await.unwrap_err();
     assert!(matches!(error, GuardError::Spawn { .. }), "{error}");
-    let fails = std::path::Path::new(GUARD);
-    let error = GuardClient::connect_or_spawn(fails, &[], &socket, within).await.unwrap_err();
+    let fails = launch(std::path::Path::new(GUARD), Vec::new());
+    let error = GuardClient::connect_or_launch(&fails, &socket, within).await.unwrap_err();
     assert!(matches!(&error, GuardError::NotUp { .. }), "{error}");
     let log = std::fs::read_to_string(rig.path("guard.log")).unwrap();
     assert!(log.contains("usage"), "{log}");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use ccm_guard::{Armed, GuardClient, GuardError, GuardEvent, RefusalCode};
+use ccm_guard::{Armed, GuardClient, GuardError, GuardEvent, GuardHome, Launch, RefusalCode};
 use ccm_harness::{processes, wait};
 use ccm_types::{BootClock, Epoch};
 use tokio::sync::mpsc;
@@ -55,8 +55,8 @@ impl Rig {
     pub(crate) async fn try_guard(
         &self,
     ) -> Result<(GuardClient, mpsc::Receiver<GuardEvent>), GuardError> {
-        let program = Path::new(GUARD);
-        GuardClient::connect_or_spawn(program, &self.args(), &self.socket(), PATIENCE).await
+        let launch = launch(Path::new(GUARD), self.args());
+        GuardClient::connect_or_launch(&launch, &self.socket(), PATIENCE).await
     }
 
     /// A guard that is this process's child, not started yet.
@@ -102,6 +102,11 @@ impl Rig {
         command.args(["-c", script]).arg(self.socket()).stdin(Stdio::piped());
         Daemon(command.spawn().unwrap())
     }
+}
+
+/// A guard in a session of its own.
+pub(crate) fn launch(program: &Path, args: Vec<std::ffi::OsString>) -> Launch {
+    Launch { program: program.to_owned(), args, home: GuardHome::Detached }
 }
 
 impl Drop for Rig {
