@@ -8,7 +8,7 @@ use anyhow::Result;
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let tools = crate::setup::run()?;
     println!("bench: building with --release");
-    let programs = ["-p", "ccm-bench", "-p", "ccm", "-p", "demo-backend"];
+    let programs = ["-p", "ccm-bench", "-p", "ccm-lab", "-p", "ccm", "-p", "demo-backend"];
     crate::run(Command::new("cargo").args(["build", "--quiet", "--release"]).args(programs))?;
     let release = ccm_harness::bin_dir().with_file_name("release");
     let mut bench = Command::new(release.join("ccm-bench"));

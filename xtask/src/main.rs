@@ -5,6 +5,7 @@ mod ci;
 mod demo;
 mod dist;
 mod docs;
+mod lab;
 mod setup;
 mod sim;
 mod test;
@@ -37,7 +38,8 @@ enum Cli {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Measure: `bench replication` or `bench restore`, ccm and the real Litestream in turn.
+    /// Measure: `bench replication` or `bench restore`, ccm and the real Litestream in turn;
+    /// `bench outage`, what clients see of a move and of a power cut.
     Bench {
         /// For the benchmark; `--help` lists them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -46,6 +48,13 @@ enum Cli {
     /// Make what is installed: a .deb, a .rpm and a tarball with their checksums.
     Dist {
         /// For `ccm-dist`; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Hosts with a real systemd, a switch and a client, on this machine: `lab up`, `lab shell 1`,
+    /// `lab cut 1`, `lab down`; `lab help` lists everything that can happen to a host.
+    Lab {
+        /// For the lab; `help` lists them.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -68,6 +77,10 @@ fn main() -> ExitCode {
         Cli::Sim { args } => sim::run(&args),
         Cli::Bench { args } => bench::run(&args),
         Cli::Dist { args } => dist::run(&args),
+        Cli::Lab { args } => match lab::run(&args) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Cli::Docs => docs::run(),
         Cli::Tidy => tidy::run(),
         Cli::Ci => ci::run(),

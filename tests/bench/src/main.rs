@@ -7,6 +7,7 @@ mod child;
 mod clock;
 mod coverage;
 mod database;
+mod failover;
 mod figures;
 mod numbers;
 mod observer;
@@ -31,6 +32,8 @@ enum Command {
     Replication(Options),
     /// Restore, snapshot, promotion.
     Restore(Options),
+    /// A planned move and a power cut on real hosts, as clients see them through the virtual IP.
+    Outage(failover::FailoverOptions),
     /// A part of a measurement, started by it.
     #[command(hide = true, subcommand)]
     Child(child::Child),
@@ -71,6 +74,7 @@ fn work(command: Command) -> Result<()> {
     match command {
         Command::Replication(options) => runtime.block_on(bench(&Scenario::REPLICATION, &options)),
         Command::Restore(options) => runtime.block_on(bench(&Scenario::RESTORE, &options)),
+        Command::Outage(options) => failover::run(&options),
         Command::Child(child) => runtime.block_on(child::run(child)),
     }
 }

@@ -25,8 +25,9 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ("ccm", &ALL),
     ("demo-backend", &[]),
     ("ccm-harness", &[]),
+    ("ccm-lab", &["ccm-harness"]),
     ("ccm-e2e", &["ccm-harness"]),
-    ("ccm-bench", &["ccm-agent", "ccm-harness", "ccm-types", "ccm-wal-ltx"]),
+    ("ccm-bench", &["ccm-agent", "ccm-harness", "ccm-lab", "ccm-types", "ccm-wal-ltx"]),
     (
         "ccm-sim",
         &["ccm-agent", "ccm-election", "ccm-guard", "ccm-role", "ccm-types", "ccm-wal-ltx"],

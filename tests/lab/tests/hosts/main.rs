@@ -1,0 +1,19 @@
+//! What must hold on real hosts: one module per scenario, all in one binary, one lab at a time.
+//!
+//! A machine that cannot run a lab fails these tests, with what it lacks. `CCM_LAB=skip` leaves
+//! them out and says so.
+
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
+mod backend;
+mod cable;
+mod checklist;
+mod daemon_killed;
+mod freeze;
+mod keepalived;
+mod lab;
+mod nats_leader;
+mod one_way;
+mod power_cut;
+mod reboot;
+mod stage;

@@ -1,0 +1,71 @@
+//! What every scenario begins with, and what many have in common.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use ccm_lab::{Lab, Load, Options, Site, SiteOptions, turn};
+
+/// How old an acknowledged write may be that is lost with a host: hundreds of times what it takes
+/// on a quiet machine, a fraction of any lease.
+pub(crate) const LOST_AGE_MAX: Duration = Duration::from_millis(250);
+
+/// A lab of `hosts` bare hosts for `test`.
+pub(crate) fn on_lab(test: &str, hosts: u8, scenario: impl FnOnce(&Lab) -> Result<()>) {
+    let Some(_turn) = turn(test) else { return };
+    let lab = Lab::up(&options(hosts));
+    let lab = lab.unwrap_or_else(|error| panic!("{error:#}"));
+    if let Err(error) = scenario(&lab) {
+        panic!("{error:?}\n{}", lab.table());
+    }
+}
+
+/// ccm on `hosts` hosts: node-1 serves, the others follow.
+pub(crate) fn on_site(
+    test: &str,
+    hosts: u8,
+    how: SiteOptions,
+    scenario: impl FnOnce(&Site) -> Result<()>,
+) {
+    on(test, hosts, |lab| Site::deploy(lab, how), scenario);
+}
+
+/// Hosts on which ccm is installed, and nothing more.
+pub(crate) fn on_installed(
+    test: &str,
+    hosts: u8,
+    how: SiteOptions,
+    scenario: impl FnOnce(&Site) -> Result<()>,
+) {
+    on(test, hosts, |lab| Site::install(lab, how), scenario);
+}
+
+fn on(
+    test: &str,
+    hosts: u8,
+    make: impl FnOnce(Lab) -> Result<Site>,
+    scenario: impl FnOnce(&Site) -> Result<()>,
+) {
+    let Some(_turn) = turn(test) else { return };
+    ccm_harness::build();
+    let site = Lab::up(&options(hosts)).and_then(make);
+    let site = site.unwrap_or_else(|error| panic!("{error:?}"));
+    if let Err(error) = scenario(&site) {
+        panic!("{error:?}\n{}\n{}", site.lab().table(), site.journals());
+    }
+}
+
+fn options(hosts: u8) -> Options {
+    Options { hosts, program: PathBuf::from(env!("CARGO_BIN_EXE_ccm-lab")) }
+}
+
+/// How long clients were not served since shortly before `since`; printed.
+pub(crate) fn outage(what: &str, load: &Load, since: Instant) -> Result<Duration> {
+    let (last, first) = load.outage(since)?;
+    let took = first - last;
+    println!(
+        "{what}: clients were not served for {took:?}, from {:?} after it happened",
+        last.saturating_duration_since(since)
+    );
+    Ok(took)
+}
