@@ -104,7 +104,7 @@ struct InitArgs {
     #[arg(long)]
     root: PathBuf,
     #[arg(long)]
-    name: String,
+    hostname: String,
     #[arg(long)]
     cgroup: PathBuf,
 }
@@ -138,8 +138,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Action::Mainland(on) => ask(Verb::Mainland, on),
         Action::Console(on) => ask(Verb::Console, on),
         Action::Keep(keep) => keep::run(name, &keep).map(|()| ExitCode::SUCCESS),
-        Action::Init(InitArgs { root, name, cgroup }) => {
-            Init { root, name, cgroup }.become_systemd().map(|()| ExitCode::SUCCESS)
+        Action::Init(InitArgs { root, hostname, cgroup }) => {
+            Init { root, name: hostname, cgroup }.become_systemd().map(|()| ExitCode::SUCCESS)
         }
     }
 }

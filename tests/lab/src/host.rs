@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::sched::{CloneFlags, unshare};
@@ -70,6 +71,7 @@ struct State {
     boots: u32,
     /// How it last ended, in words.
     ended: String,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Clone)]
@@ -160,7 +162,8 @@ impl Host {
         }
         let own = Arc::clone(&self.own);
         let name = format!("power of {}", self.name());
-        std::thread::Builder::new().name(name).spawn(move || own.power())?;
+        let thread = std::thread::Builder::new().name(name).spawn(move || own.power())?;
+        self.state().thread = Some(thread);
         self.wait_orders()
     }
 
@@ -234,6 +237,25 @@ impl Host {
     fn wait_off(&self) -> Result<()> {
         let what = format!("{} to be off", self.name());
         wait_for(PATIENCE, &what, || (!self.state().powered).then_some(()))
+    }
+
+    /// Tells it to reboot in order; it goes down and comes back by itself.
+    ///
+    /// # Errors
+    /// When it is off.
+    pub fn reboot(&self) -> Result<()> {
+        // It may be gone before the command has ended.
+        self.exec(&["systemctl", "reboot"]).map(drop)
+    }
+
+    /// Cuts its power, and waits until nothing of it is held any more.
+    pub(crate) fn end(&self) {
+        // One that cannot be cut ends with this process.
+        let off = self.cut().is_ok();
+        let thread = self.state().thread.take();
+        if let Some(thread) = thread.filter(|_| off) {
+            thread.join().ok();
+        }
     }
 
     /// Stops every process of it where it stands. Its kernel still answers for its addresses: a
@@ -528,7 +550,7 @@ impl Own {
                 let console = std::fs::File::create(self.console())?;
                 let mut first = Command::new(&self.program);
                 first.arg("init").arg("--root").arg(self.disk.inside());
-                first.arg("--name").arg(format!("node-{}", self.number));
+                first.arg("--hostname").arg(format!("node-{}", self.number));
                 first.arg("--cgroup").arg(cgroup.dir());
                 first.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
                 let mut child = first.spawn().with_context(|| format!("could not run {first:?}"))?;

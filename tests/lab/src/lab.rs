@@ -131,8 +131,7 @@ impl Drop for Lab {
         // All at once: each has a moment to wait for.
         std::thread::scope(|scope| {
             for host in &self.hosts {
-                // One that cannot be cut ends with this process.
-                scope.spawn(|| host.cut().ok());
+                scope.spawn(|| host.end());
             }
         });
     }

@@ -10,7 +10,9 @@ const VARIABLE: &str = "CCM_LAB";
 
 /// The turn of a test; the next one waits for its end.
 #[derive(Debug)]
-pub struct Turn(MutexGuard<'static, ()>);
+pub struct Turn {
+    _guard: MutexGuard<'static, ()>,
+}
 
 /// Waits for the turn; `None` where `CCM_LAB=skip` says that there is to be no lab. That is said
 /// on standard error, past the test runner that would keep it to itself.
@@ -23,5 +25,5 @@ pub fn turn(test: &str) -> Option<Turn> {
         std::io::stderr().write_all(said.as_bytes()).ok();
         return None;
     }
-    Some(Turn(TURN.lock().unwrap_or_else(PoisonError::into_inner)))
+    Some(Turn { _guard: TURN.lock().unwrap_or_else(PoisonError::into_inner) })
 }

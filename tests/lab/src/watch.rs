@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// One time that a host had something, as far as looks can tell.
 #[derive(Debug, Clone, Copy)]
-pub struct Span {
+struct Span {
     /// When the last look began that had not found it yet.
     not_before: Instant,
     /// When the first look ended that has found it.

@@ -41,7 +41,7 @@ fn a_host_boots_is_cut_and_boots_again() {
         assert_ne!(boot, one.done(&["cat", "/proc/sys/kernel/random/boot_id"])?);
 
         let boots = one.boots();
-        one.done(&["systemctl", "reboot"])?;
+        one.reboot()?;
         one.wait_booted_again(boots)?;
         assert_eq!(one.wait_running()?, "running");
         one.power_off()?;

@@ -16,7 +16,7 @@ fn a_reboot_of_the_primary_moves_it_and_loses_nothing() {
         let boots = site.host(1)?.boots();
 
         let asked = Instant::now();
-        site.host(1)?.done(&["systemctl", "reboot"])?;
+        site.host(1)?.reboot()?;
         site.wait_other_serves(1)?;
         load.wait_served_since(asked)?;
         site.host(1)?.wait_booted_again(boots)?;
