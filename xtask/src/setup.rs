@@ -70,6 +70,8 @@ const SYSTEM: [(&str, &str); 8] = [
     ("/lib/systemd/systemd", "systemd"),
     ("dbus-daemon", "dbus"),
     ("/usr/lib/systemd/user/dbus.socket", "dbus-user-session"),
+    // It has no configuration here, without which its service does not start.
+    ("keepalived", "keepalived"),
 ];
 
 /// Takes one file out of a wheel, which is a zip file.
