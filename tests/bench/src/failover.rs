@@ -156,11 +156,7 @@ fn figures(
     ])
 }
 
-fn switch_over(
-    site: &Site,
-    from: u8,
-    to: u8,
-) -> Result<(Instant, BTreeMap<&'static str, f64>)> {
+fn switch_over(site: &Site, from: u8, to: u8) -> Result<(Instant, BTreeMap<&'static str, f64>)> {
     let before = (scrape(site, from)?, scrape(site, to)?);
     let at = Instant::now();
     let name = site.host(to)?.name();
@@ -198,7 +194,8 @@ fn grown(
     let phase = |of: &Exposition, name: &str| {
         of.value("ccm_failover_phase_seconds_sum", &[("phase", name)]).unwrap_or_default()
     };
-    let promotion = |of: &Exposition| of.value("ccm_promotion_seconds_sum", &[]).unwrap_or_default();
+    let promotion =
+        |of: &Exposition| of.value("ccm_promotion_seconds_sum", &[]).unwrap_or_default();
     let mut grown: BTreeMap<&'static str, f64> = phases
         .iter()
         .map(|name| (*name, (phase(after, name) - phase(before, name)) * 1000.0))

@@ -71,7 +71,7 @@ enum Action {
     Island(On),
     /// And back
     Mainland(On),
-    /// What a host's systemd has printed
+    /// What a host's first process has printed, and how it ended last
     Console(On),
     /// Remove everything
     Down,

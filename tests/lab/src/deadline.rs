@@ -11,11 +11,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 ///
 /// # Errors
 /// With `what` when `within` has passed.
-pub fn wait_for<T>(
-    within: Duration,
-    what: &str,
-    mut look: impl FnMut() -> Option<T>,
-) -> Result<T> {
+pub fn wait_for<T>(within: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
     let deadline = Instant::now() + within;
     loop {
         if let Some(value) = look() {

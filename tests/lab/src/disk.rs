@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use nix::mount::{MsFlags, mount};
 
-use crate::ground::{Ground, NONE};
+use crate::ground::Ground;
 use crate::machine::Unable;
 use crate::switch::{FIRST, Port};
 
@@ -75,11 +75,8 @@ impl Disk {
         let inside = ground.inside(&at("root"));
         let (upper, work) = (ground.inside(&at("upper")), ground.inside(&at("work")));
         ground.run(|| {
-            let layers = format!(
-                "lowerdir=/,upperdir={},workdir={}",
-                upper.display(),
-                work.display()
-            );
+            let layers =
+                format!("lowerdir=/,upperdir={},workdir={}", upper.display(), work.display());
             let kind = Some("overlay");
             mount(kind, &inside, kind, MsFlags::empty(), Some(layers.as_str())).map_err(|error| {
                 let error = format!("no overlay of / can be mounted ({error})");
@@ -149,7 +146,10 @@ impl Disk {
         self.write("etc/machine-id", &format!("{:032x}\n", 0x7700_u32 + u32::from(number)))?;
         let mut names = String::from("127.0.0.1 localhost\n::1 localhost\n");
         for other in 1..=hosts {
-            names.push_str(&format!("{} node-{other} nats{other}\n", Port(FIRST + other - 1).address()));
+            names.push_str(&format!(
+                "{} node-{other} nats{other}\n",
+                Port(FIRST + other - 1).address()
+            ));
         }
         self.write("etc/hosts", &names)?;
         self.write("etc/fstab", "")?;

@@ -458,13 +458,15 @@ impl Host {
         self.own.disk.link(target, path)
     }
 
-    /// The end of what its systemd and kernel have printed, and how it ended last.
+    /// The end of what its first process has printed, and how it ended last.
     #[must_use]
     pub fn console(&self) -> String {
         let text = std::fs::read_to_string(self.own.console()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let last = lines[lines.len().saturating_sub(CONSOLE_LINES)..].join("\n  ");
-        format!("{}: {}; its console ends with\n  {last}", self.name(), self.state().ended)
+        let ended = self.state().ended.clone();
+        let ended = if ended.is_empty() { String::from("it has never ended") } else { ended };
+        format!("{}: {ended}; its console ends with\n  {last}", self.name())
     }
 
     fn running(&self) -> Result<Running> {
@@ -553,7 +555,8 @@ impl Own {
                 first.arg("--hostname").arg(format!("node-{}", self.number));
                 first.arg("--cgroup").arg(cgroup.dir());
                 first.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
-                let mut child = first.spawn().with_context(|| format!("could not run {first:?}"))?;
+                let mut child =
+                    first.spawn().with_context(|| format!("could not run {first:?}"))?;
                 {
                     let mut state = self.state();
                     state.boots += 1;

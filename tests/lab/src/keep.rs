@@ -79,28 +79,33 @@ pub(crate) fn run(name: &str, keep: &Keep) -> Result<()> {
     let held = if keep.bare {
         Held::Bare(lab)
     } else {
-        let options =
-            SiteOptions { ttl: TTL, heartbeat: HEARTBEAT, ..SiteOptions::default() };
+        let options = SiteOptions { ttl: TTL, heartbeat: HEARTBEAT, ..SiteOptions::default() };
         Held::Deployed(Site::deploy(lab, options)?)
     };
     let socket = talk::socket(name);
     let listener = listen(&socket)?;
     // One after the other: a verb finds the lab as the one before has left it.
     for stream in listener.incoming() {
-        let down = match stream.map_err(anyhow::Error::from).and_then(|one| serve(&held, one)) {
-            Ok(down) => down,
-            Err(error) => {
-                eprintln!("a request failed: {error:#}");
-                false
+        match stream.map_err(anyhow::Error::from).and_then(|stream| serve(&held, &stream)) {
+            Ok(Then::Next) => {}
+            Ok(Then::Down(stream)) => {
+                drop(held);
+                std::fs::remove_file(&socket)?;
+                let done = Answer { text: String::from("down\n"), ..Answer::default() };
+                return say(&stream, &done);
             }
-        };
-        if down {
-            break;
+            Err(error) => eprintln!("a request failed: {error:#}"),
         }
     }
-    drop(held);
-    std::fs::remove_file(&socket)?;
     Ok(())
+}
+
+/// What follows a request.
+#[derive(Debug)]
+enum Then {
+    Next,
+    /// Somebody waits until nothing is left.
+    Down(UnixStream),
 }
 
 /// A socket whose lab is dead makes room.
@@ -110,36 +115,42 @@ fn listen(socket: &Path) -> Result<UnixListener> {
     listener.with_context(|| format!("could not listen on {}", socket.display()))
 }
 
-/// One request; whether it was the last.
-fn serve(held: &Held, stream: UnixStream) -> Result<bool> {
+/// One request.
+fn serve(held: &Held, stream: &UnixStream) -> Result<Then> {
     let mut line = String::new();
-    BufReader::new(&stream).read_line(&mut line)?;
+    BufReader::new(stream).read_line(&mut line)?;
     if line.is_empty() {
         // Somebody looked whether there is a lab.
-        return Ok(false);
+        return Ok(Then::Next);
     }
     let request: Request = serde_json::from_str(&line)?;
-    let answer = act(held, &request).unwrap_or_else(|error| Answer {
-        error: Some(format!("{error:#}")),
-        ..Answer::default()
-    });
-    writeln!(&stream, "{}", serde_json::to_string(&answer)?)?;
-    Ok(request.verb == Verb::Down)
+    if request.verb == Verb::Down {
+        return Ok(Then::Down(stream.try_clone()?));
+    }
+    let answer = act(held, &request)
+        .unwrap_or_else(|error| Answer { error: Some(format!("{error:#}")), ..Answer::default() });
+    say(stream, &answer)?;
+    Ok(Then::Next)
+}
+
+fn say(mut stream: &UnixStream, answer: &Answer) -> Result<()> {
+    Ok(writeln!(stream, "{}", serde_json::to_string(answer)?)?)
 }
 
 fn act(held: &Held, request: &Request) -> Result<Answer> {
     let lab = held.lab();
     let host = || lab.host(request.host);
     let done = |what: &str, result: Result<()>| {
-        result.map(|()| Answer { text: format!("node-{}: {what}\n", request.host), ..Answer::default() })
+        result.map(|()| Answer {
+            text: format!("node-{}: {what}\n", request.host),
+            ..Answer::default()
+        })
     };
     match request.verb {
         Verb::Status => Ok(Answer { text: lab.table(), ..Answer::default() }),
-        Verb::Down => Ok(Answer { text: String::from("down\n"), ..Answer::default() }),
+        Verb::Down => bail!("the lab goes down in another way"),
         Verb::Enter => Ok(Answer { entry: words(&host()?.command(&[])?)?, ..Answer::default() }),
-        Verb::EnterClient => {
-            Ok(Answer { entry: lab.client().entry(), ..Answer::default() })
-        }
+        Verb::EnterClient => Ok(Answer { entry: lab.client().entry(), ..Answer::default() }),
         Verb::Cut => done("power cut", host()?.cut()),
         Verb::Boot => {
             let state = host()?.boot().and_then(|()| host()?.wait_running())?;
@@ -157,7 +168,9 @@ fn act(held: &Held, request: &Request) -> Result<Answer> {
         Verb::Heal => done("healed", host()?.heal()),
         Verb::Island => done("on the island", host()?.island()),
         Verb::Mainland => done("on the mainland", host()?.mainland()),
-        Verb::Console => Ok(Answer { text: host().map(Host::console)? + "\n", ..Answer::default() }),
+        Verb::Console => {
+            Ok(Answer { text: host().map(Host::console)? + "\n", ..Answer::default() })
+        }
     }
 }
 

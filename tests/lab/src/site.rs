@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use ccm_harness::bin_dir;
 use serde_json::Value;
 
+use crate::PATIENCE;
 use crate::deadline::wait_for;
 use crate::fleet_nats;
 use crate::host::{Host, Power};
@@ -17,7 +18,6 @@ use crate::nats::NatsBox;
 use crate::switch::INTERFACE;
 use crate::watch::Watch;
 use crate::wire::Wire;
-use crate::PATIENCE;
 
 /// The virtual IP of every site.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 100);
@@ -89,7 +89,9 @@ impl Site {
             wait_for(PATIENCE, "the NATS servers to elect a leader", || {
                 let journal = |host: &Host| host.done(&["journalctl", "-u", fleet_nats::UNIT]).ok();
                 let mut journals = hosts.iter().filter_map(journal);
-                journals.any(|text| text.contains("JetStream cluster new metadata leader")).then_some(())
+                journals
+                    .any(|text| text.contains("JetStream cluster new metadata leader"))
+                    .then_some(())
             })?;
         }
         Ok(site)
@@ -357,7 +359,14 @@ impl Site {
     /// # Errors
     /// When the host is off.
     pub fn journal(&self, number: u8) -> Result<String> {
-        self.host(number)?.done(&["journalctl", "--no-pager", "-o", "short-precise", "-u", "convex-*"])
+        self.host(number)?.done(&[
+            "journalctl",
+            "--no-pager",
+            "-o",
+            "short-precise",
+            "-u",
+            "convex-*",
+        ])
     }
 
     /// The last lines of all journals, for whoever looks at a failed test.
@@ -365,7 +374,16 @@ impl Site {
     pub fn journals(&self) -> String {
         let mut text = String::new();
         for host in self.lab.hosts() {
-            let lines = host.exec(&["journalctl", "--no-pager", "-o", "short-precise", "-n", JOURNAL_LINES, "-u", "convex-*"]);
+            let lines = host.exec(&[
+                "journalctl",
+                "--no-pager",
+                "-o",
+                "short-precise",
+                "-n",
+                JOURNAL_LINES,
+                "-u",
+                "convex-*",
+            ]);
             let lines = lines.map_or_else(|error| format!("{error:#}"), |ran| ran.out);
             text.push_str(&format!("--- {}\n{lines}\n", host.name()));
         }
@@ -407,11 +425,9 @@ fn install(host: &Host) -> Result<()> {
         let name = unit.file_name().unwrap_or_default().to_string_lossy().into_owned();
         host.copy(&unit, &format!("etc/systemd/system/{name}"))?;
     }
-    host.sh(
-        "getent passwd convex >/dev/null || useradd --system --no-create-home convex && \
-         install -d -o convex -g convex /var/lib/convex",
-    )?
-    .ok()?;
+    host.sh("getent passwd convex >/dev/null || useradd --system --no-create-home convex && \
+         install -d -o convex -g convex /var/lib/convex")?
+        .ok()?;
     host.done(&["systemctl", "daemon-reload"]).map(drop)
 }
 

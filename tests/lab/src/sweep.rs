@@ -105,7 +105,8 @@ mod tests {
         // The same process id, started at another moment.
         assert!(is_dead(&format!("{PREFIX}-{}-1-0-n1", std::process::id())));
         assert!(is_dead("ccm-lab-4194305-77-0"));
-        for other in ["ccm-lab", "ccm-lab-", "ccm-lab-x-1-0", "ccm-laboratory-1-1-0", "user.slice"] {
+        for other in ["ccm-lab", "ccm-lab-", "ccm-lab-x-1-0", "ccm-laboratory-1-1-0", "user.slice"]
+        {
             assert!(!is_dead(other), "{other}");
         }
     }

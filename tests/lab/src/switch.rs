@@ -111,8 +111,7 @@ impl Switch {
 
     /// Ends [`Switch::silence`], [`Switch::mute`], [`Switch::deafen`] and [`Switch::isolate`].
     pub(crate) fn heal(&self, port: Port) -> Result<()> {
-        let on =
-            "learning on locked off isolated off flood on mcast_flood on bcast_flood on";
+        let on = "learning on locked off isolated off flood on mcast_flood on bcast_flood on";
         self.port(port, on)?;
         // A port whose cable is out has no state.
         self.port(port, "state 3").ok();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::host::{Host, Power};
 use crate::network::is_here;
@@ -167,9 +167,7 @@ fn look(hosts: &[Host], address: IpAddr, backend: &str, noted: &Mutex<Seen>) {
     let mut looks = Vec::with_capacity(hosts.len());
     for host in hosts {
         let began = Instant::now();
-        let held = host
-            .namespace()
-            .is_some_and(|own| own.enter().is_ok_and(|()| is_here(address)));
+        let held = host.namespace().is_some_and(|own| own.enter().is_ok_and(|()| is_here(address)));
         let runs = !host.unit(backend).is_empty() && host.power() != Power::Frozen;
         looks.push((began, Instant::now(), held, runs));
     }
@@ -185,10 +183,10 @@ fn never_two(what: &str, hosts: &[Spans]) -> Result<()> {
     ensure!(hosts.iter().any(|spans| !spans.all.is_empty()), "{what} was never seen anywhere");
     for (index, one) in hosts.iter().enumerate() {
         for (other, two) in hosts.iter().enumerate().skip(index + 1) {
-            let pairs = one.all.iter().flat_map(|a| two.all.iter().map(move |b| (a, b)));
-            for (a, b) in pairs.filter(|(a, b)| a.overlaps(b)) {
+            let mut pairs = one.all.iter().flat_map(|a| two.all.iter().map(move |b| (a, b)));
+            if let Some((a, b)) = pairs.find(|(a, b)| a.overlaps(b)) {
                 let both = a.last.min(b.last) - a.first.max(b.first);
-                anyhow::bail!("{what} was on node-{} and node-{} for {both:?}", index + 1, other + 1);
+                bail!("{what} was on node-{} and node-{} for {both:?}", index + 1, other + 1);
             }
         }
     }

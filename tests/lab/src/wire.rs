@@ -211,8 +211,7 @@ fn link() -> Option<LinkAddr> {
 fn open(link: &LinkAddr) -> Result<OwnedFd> {
     // In the order of the wire.
     let arp = RawProtocol::new(u32::from(ETHERTYPE_ARP.to_be())).map(Protocol::from_raw);
-    let socket =
-        socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, arp)?;
+    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, arp)?;
     set_socket_timeout(&socket, Timeout::Recv, Some(LISTEN_FOR))?;
     bind(socket.as_raw_fd(), link)?;
     Ok(socket)

@@ -116,7 +116,11 @@ fn same(what: &str, printed: &str, expected: &str) -> Result<()> {
 /// A client that knows the virtual IP alone finds the service.
 fn first_write(lab: &Lab) -> Result<()> {
     let write = [
-        "curl", "--silent", "--fail", "--json", r#"{"client":"checklist","n":1}"#,
+        "curl",
+        "--silent",
+        "--fail",
+        "--json",
+        r#"{"client":"checklist","n":1}"#,
         "http://10.0.1.100:3210/write",
     ];
     let row = wait_for(PATIENCE, "the service behind the virtual IP", || {

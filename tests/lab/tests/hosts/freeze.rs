@@ -14,13 +14,13 @@ fn a_host_that_hung_past_the_lease_serves_nobody_when_it_goes_on() {
         let (wire, load) = (site.wire()?, site.load("freeze")?);
         load.wait_more(300)?;
 
-        let hung = Instant::now();
         let first = site.host(1)?;
         // A kernel that hangs answers nobody either.
         first.silence()?;
         first.freeze()?;
-        load.wait_served_since(hung)?;
+        let hung = Instant::now();
         site.wait_serves(2)?;
+        load.wait_served_since(Instant::now())?;
         outage("freeze", &load, hung)?;
         ensure!(first.has(VIP.into()), "a host that stands still keeps what its kernel has");
 

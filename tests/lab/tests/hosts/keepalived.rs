@@ -44,7 +44,8 @@ fn wait_holder(wire: &Wire, host: &Host, since: Instant) -> Result<()> {
 
 #[test]
 fn keepalived_moves_the_address_and_has_it_twice_when_the_hosts_do_not_hear_each_other() {
-    let test = "keepalived_moves_the_address_and_has_it_twice_when_the_hosts_do_not_hear_each_other";
+    let test =
+        "keepalived_moves_the_address_and_has_it_twice_when_the_hosts_do_not_hear_each_other";
     on_lab(test, 2, |lab: &Lab| {
         let (one, two) = (lab.host(1)?, lab.host(2)?);
         let wire = Wire::watch(lab.client(), VIP)?;

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use ccm_harness::processes::{self, Signal};
 use ccm_harness::bound;
+use ccm_harness::processes::{self, Signal};
 use ccm_lab::{Host, Lab, PATIENCE, Power, traces, wait_for};
 
 use crate::stage::on_lab;
@@ -59,9 +59,8 @@ fn what_happens_on_the_way_happens_in_the_direction_that_was_meant() {
             let (to, mac) = (other.address().to_string(), other.mac());
             host.done(&["ip", "neigh", "replace", &to, "lladdr", &mac, "dev", "eth0"])?;
         }
-        let between = || Ok((hears(one, two)?, hears(two, one)?));
         let expect = |what: &str, expected: (bool, bool)| -> Result<()> {
-            let heard: (bool, bool) = between()?;
+            let heard = (hears(one, two)?, hears(two, one)?);
             ensure!(heard == expected, "{what}: (2 hears 1, 1 hears 2) is {heard:?}");
             Ok(())
         };

@@ -12,10 +12,10 @@ fn one_way(test: &str, what: &str, strike: impl FnOnce(&Host) -> Result<()>) {
         let (watch, wire, load) = (site.watch()?, site.wire()?, site.load("one-way")?);
         load.wait_more(300)?;
 
-        let struck = Instant::now();
         strike(site.host(1)?)?;
-        load.wait_served_since(struck)?;
+        let struck = Instant::now();
         site.wait_serves(2)?;
+        load.wait_served_since(Instant::now())?;
         let (address, backend) = watch.gaps(1, 2)?;
         println!("{what}: nobody had the address for {address:?}, no backend for {backend:?}");
         ensure!(address > Duration::ZERO && backend > Duration::ZERO, "no gap");
