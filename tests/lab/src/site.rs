@@ -48,6 +48,8 @@ pub struct SiteOptions {
     pub heartbeat: Duration,
     /// `backend.healthIntervalMs`
     pub health_interval: Duration,
+    /// `backend.startTimeoutMs`
+    pub start_timeout: Duration,
     /// Servers on the hosts themselves, `nats://nats1:4222` and so on; else a machine beside them.
     pub nats_on_hosts: bool,
 }
@@ -59,6 +61,7 @@ impl Default for SiteOptions {
             ttl: Duration::from_secs(4),
             heartbeat: Duration::from_secs(1),
             health_interval: Duration::from_secs(1),
+            start_timeout: Duration::from_secs(10),
             nats_on_hosts: false,
         }
     }
@@ -170,6 +173,8 @@ impl Site {
         let mut config: Value = serde_json::from_str(&text).context("the configuration")?;
         let every = u64::try_from(self.options.health_interval.as_millis())?;
         config["backend"]["healthIntervalMs"] = every.into();
+        let within = u64::try_from(self.options.start_timeout.as_millis())?;
+        config["backend"]["startTimeoutMs"] = within.into();
         host.write(CONFIG, &serde_json::to_string_pretty(&config)?)
     }
 

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::PATIENCE;
+use crate::deadline::wait_for;
 use crate::host::{Host, Power};
 use crate::network::is_here;
 
@@ -127,6 +129,9 @@ impl Watch {
     /// # Errors
     /// When either never had it.
     pub fn gaps(&self, from: u8, to: u8) -> Result<(Duration, Duration)> {
+        // What was seen elsewhere before this call is seen here, too.
+        let goal = self.looks() + 2;
+        wait_for(PATIENCE, "two more looks", || (self.looks() >= goal).then_some(()))?;
         let seen = self.seen();
         let address = gap(&seen.address, from, to).context("the address did not move")?;
         let backend = gap(&seen.backend, from, to).context("the backend did not move")?;

@@ -1,6 +1,6 @@
 //! The backend crashes, hangs, does not start.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use ccm_lab::{PATIENCE, Site, SiteOptions, wait_for};
@@ -54,7 +54,8 @@ fn a_backend_that_hangs_is_noticed_and_started_again() {
 #[test]
 fn a_backend_that_does_not_start_is_handed_over() {
     let test = "a_backend_that_does_not_start_is_handed_over";
-    on_site(test, 2, SiteOptions::default(), |site: &Site| -> Result<()> {
+    let how = SiteOptions { start_timeout: Duration::from_secs(3), ..SiteOptions::default() };
+    on_site(test, 2, how, |site: &Site| -> Result<()> {
         let (watch, wire, load) = (site.watch()?, site.wire()?, site.load("refusal")?);
         load.wait_more(300)?;
         let host = site.host(1)?;
