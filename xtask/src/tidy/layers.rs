@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// What each package may depend on besides the harness of its tests. Pure crates name no I/O,
 /// adapters name no other adapter, only the agent knows everyone, only `ccm` knows the operator.
-const LAYERS: [(&str, &[&str]); 21] = [
+const LAYERS: &[(&str, &[&str])] = &[
     ("ccm-types", &[]),
     ("ccm-election", &["ccm-types"]),
     ("ccm-role", &["ccm-types"]),
