@@ -251,7 +251,11 @@ fn guard_program(settings: &Settings) -> Option<GuardProgram> {
     }
     let program = settings.guard_program.clone();
     let launch = Launch { program, args, home: settings.guard_home.clone() };
-    Some(GuardProgram { launch, socket, vip })
+    let is_parent = match &settings.backend.kind {
+        BackendKind::Process(_) => true,
+        BackendKind::Systemd(_) => false,
+    };
+    Some(GuardProgram { launch, socket, vip, is_parent })
 }
 
 fn watched(tunables: &Tunables) -> Result<Watched, RunError> {

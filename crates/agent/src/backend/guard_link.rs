@@ -39,6 +39,8 @@ pub(crate) struct GuardProgram {
     pub(crate) socket: PathBuf,
     /// The virtual IP that is among the arguments.
     pub(crate) vip: Option<VipName>,
+    /// The backend is the guard's child, and ends with it.
+    pub(crate) is_parent: bool,
 }
 
 /// The guard of this node, as long as it is there.
@@ -146,11 +148,18 @@ impl GuardLink {
                 tracing::info!("the guard of an earlier configuration has ended");
                 continue;
             }
-            tracing::warn!(
-                "the guard has ended, and a backend that is its child with it: another one is \
-                 started; find out what killed it"
-            );
-            report(&serving, &events, String::from("its guard has ended")).await;
+            if program.is_parent {
+                tracing::warn!(
+                    "the guard has ended, and the backend, which is its child, with it: another \
+                     one is started; find out what killed it"
+                );
+                report(&serving, &events, String::from("its guard has ended")).await;
+            } else {
+                // The next one is told the deadline; meanwhile only the daemon keeps it.
+                tracing::warn!(
+                    "the guard has ended: another one is started; find out what killed it"
+                );
+            }
         }
     }
 
