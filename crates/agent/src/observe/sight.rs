@@ -70,7 +70,9 @@ impl Observer {
             | Phase::Left
             | Phase::Stopped => Ok(Duration::ZERO),
         };
-        Seen { phase: role.phase, epoch: role.epoch, leader: role.leader, lag, problem }
+        // A lease that this node has lost is not a leader.
+        let leader = role.leader.filter(|leader| leader.node != self.settings.node);
+        Seen { phase: role.phase, epoch: role.epoch, leader, lag, problem }
     }
 
     /// How far the replica is behind; `Err` says why that is not known.

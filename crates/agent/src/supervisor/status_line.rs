@@ -14,6 +14,7 @@ pub(crate) struct Seen {
     pub(crate) phase: Phase,
     /// The epoch of the lease that is held.
     pub(crate) epoch: Option<Epoch>,
+    /// Another node.
     pub(crate) leader: Option<Leader>,
     /// How far the replica is behind, or why there is nothing to say about that; how far the
     /// bucket is behind on a primary.
@@ -54,13 +55,17 @@ fn leading(seen: &Seen) -> String {
 }
 
 fn passive(seen: &Seen) -> String {
-    let Some(leader) = &seen.leader else { return String::from("PASSIVE: nobody leads") };
+    let leads = match &seen.leader {
+        Some(leader) => format!("{} leads epoch {}", leader.node, leader.epoch),
+        None => String::from("nobody leads"),
+    };
     let follows = match &seen.lag {
+        Ok(_) if seen.leader.is_none() => return format!("PASSIVE: {leads}"),
         Ok(lag) if *lag < UP_TO_DATE => String::from("follows"),
         Ok(lag) => format!("follows, {} behind", words(*lag)),
         Err(why) => why.clone(),
     };
-    format!("PASSIVE: {} leads epoch {}; {follows}", leader.node, leader.epoch)
+    format!("PASSIVE: {leads}; {follows}")
 }
 
 /// Coarse, so that the line does not change all the time.
@@ -115,6 +120,10 @@ mod tests {
                 "PASSIVE: node-2 leads epoch 7; the disk is full",
             ),
             (Seen { leader: None, ..passive() }, "PASSIVE: nobody leads"),
+            (
+                Seen { leader: None, ..unknown(passive(), "NATS is not reachable: …") },
+                "PASSIVE: nobody leads; NATS is not reachable: …",
+            ),
             (seen(Phase::Falling), "PASSIVE: has lost the lease, stops the backend"),
             (seen(Phase::Left), "taken out of the cluster: `ccm join` brings it back"),
             (seen(Phase::Starting), "starting: nothing of an earlier run may be left"),
