@@ -119,7 +119,7 @@ mod tests {
     fn the_time_for_which_commits_are_held_back_is_added_up_over_captures() {
         let counts = Counts::new(&ClusterId::new("test").unwrap(), &NodeId::new("me").unwrap());
         let held_back = |millis| CaptureProgress {
-            held_back: std::time::Duration::from_millis(millis),
+            held_back: Duration::from_millis(millis),
             ..CaptureProgress::default()
         };
         let now = Monotonic::from_millis(1);
