@@ -92,7 +92,7 @@ async fn commits_are_held_back_to_what_the_bucket_takes_and_nothing_is_lost() {
     }
     joined(vec![writer]).await;
     assert!(held_back, "an application that is faster than the bucket was never held back");
-    assert!(most < 2 * BACKLOG, "{most} bytes waited for the bucket");
+    assert!(most < 3 * BACKLOG, "{most} bytes waited for the bucket");
     capture.flush(WITHIN).await.unwrap();
     assert!(!progress.borrow().held_back.is_zero());
     bench.check().await;
