@@ -1,3 +1,5 @@
+//! The brake on a real database, with applications that wait as SQLite does by itself.
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ccm_harness::wait;
