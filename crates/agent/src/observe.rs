@@ -98,6 +98,10 @@ impl Observer {
         let lease = self.lease.borrow().clone();
         let now = BootClock.now();
         let remaining = lease.valid_until.map(|at| millis(at.since(now)));
+        let free_in = lease.free_at.map(|at| millis(at.since(now)));
+        let leads = role.leader.as_ref().is_some_and(|leader| {
+            lease.leader.as_ref().is_some_and(|held| held.epoch == leader.epoch && !held.released)
+        });
         let nodes = tokio::time::timeout(NODES_WITHIN, self.nodes.list()).await;
         let records = nodes.ok().and_then(Result::ok).unwrap_or_default();
         Status {
@@ -107,6 +111,8 @@ impl Observer {
             leader: role.leader.as_ref().map(|leader| leader.node.clone()),
             epoch: role.epoch.or(role.leader.as_ref().map(|leader| leader.epoch)),
             lease_remaining_ms: remaining.filter(|_| role.epoch.is_some()),
+            leader_since: lease.leader_since.filter(|_| leads),
+            lease_free_in_ms: free_in.filter(|_| role.epoch.is_none()),
             backend_status: String::from(measured.status),
             backend_uptime_seconds: measured.uptime.as_secs(),
             txid: replication.txid,

@@ -21,6 +21,13 @@ pub struct Status {
     pub epoch: Option<Epoch>,
     /// How long this node's lease is still valid, in milliseconds.
     pub lease_remaining_ms: Option<u64>,
+    /// When the leadership of `leader` began, RFC 3339, by the leader's clock.
+    #[serde(default)]
+    pub leader_since: Option<String>,
+    /// Not on the holder: how long until the lease counts as free here unless a renewal is seen
+    /// before, in milliseconds.
+    #[serde(default)]
+    pub lease_free_in_ms: Option<u64>,
     /// `running`, `unhealthy`, `starting`, `stopping`, `stopped`, `failed` or `unknown`.
     pub backend_status: String,
     /// How long it has been running, in seconds.

@@ -64,6 +64,8 @@ fn status(id: &NodeId) -> Status {
         leader: Some(id.clone()),
         epoch: Some(Epoch::new(2)),
         lease_remaining_ms: Some(8000),
+        leader_since: Some(String::from("2026-01-02T03:00:00Z")),
+        lease_free_in_ms: None,
         backend_status: String::from("running"),
         backend_uptime_seconds: 3,
         txid: Txid::new(1042),
@@ -311,7 +313,8 @@ async fn the_service_answers_again_after_nats_was_away() {
 fn the_status_is_the_json_that_programs_rely_on() {
     let expected = json!({
         "clusterId": "test", "nodeId": "a", "role": "PRIMARY", "leader": "a", "epoch": 2,
-        "leaseRemainingMs": 8000, "backendStatus": "running", "backendUptimeSeconds": 3,
+        "leaseRemainingMs": 8000, "leaderSince": "2026-01-02T03:00:00Z", "leaseFreeInMs": null,
+        "backendStatus": "running", "backendUptimeSeconds": 3,
         "txid": 1042, "replicationLagMs": 5, "unshippedBytes": 4096,
         "vip": { "address": "192.0.2.9/24", "held": true },
         "nats": { "connected": true, "server": "127.0.0.1:4222" }, "problem": null,

@@ -76,6 +76,11 @@ pub struct LeaseStatus {
     pub connected: bool,
     /// Who leads, as last seen.
     pub leader: Option<Held>,
+    /// When the leadership of `leader` began, RFC 3339; for people, never compared.
+    pub leader_since: Option<String>,
+    /// When the lease counts as free here unless a renewal is seen before; `None` when it is held
+    /// here or nothing was seen.
+    pub free_at: Option<Monotonic>,
     /// When the lease held here ends unless renewed; `None` when it is not held here.
     pub valid_until: Option<Monotonic>,
     /// From the send of the last stored write to its answer.

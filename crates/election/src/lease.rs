@@ -200,6 +200,18 @@ impl Lease {
         self.last_win.as_ref()
     }
 
+    /// When the lease counts as free here unless a renewal is seen before; `None` when it is held
+    /// or nothing was seen.
+    #[must_use]
+    pub fn free_at(&self) -> Option<Monotonic> {
+        match (&self.part, &self.seen) {
+            (Part::Standby | Part::Claiming(_), Some(seen)) => {
+                Some(seen.free_at(&self.config, self.highest))
+            }
+            (Part::Holding(_), _) | (_, None) => None,
+        }
+    }
+
     /// Who leads, as far as this node has seen.
     #[must_use]
     pub fn leader(&self) -> Option<Held> {

@@ -4,12 +4,14 @@
 //! answers there; both leave it to the caller what a port that is in use means.
 
 mod answer;
+mod feed;
 mod holder;
 mod lag;
 mod listener;
 mod route;
 
 pub use answer::Answer;
+pub use feed::{Feed, WATCHERS_MAX, Watching};
 pub use holder::{Holder, who_listens};
 pub use lag::{LagError, parse_lag};
 pub use listener::{ListenError, Listener};
@@ -44,4 +46,19 @@ pub trait Node: Send + Sync + 'static {
 
     /// What was counted and measured, as OpenMetrics text.
     fn metrics(&self) -> impl Future<Output = String> + Send;
+
+    /// The page for people.
+    fn page(&self) -> Page;
+
+    /// Somebody begins to watch what the page shows; `None` when as many watch as may.
+    fn watch(&self) -> Option<Watching>;
+}
+
+/// The page for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// The whole of it.
+    pub html: &'static str,
+    /// Its `Content-Security-Policy`: what it may do in a browser.
+    pub policy: &'static str,
 }

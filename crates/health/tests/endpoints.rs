@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ccm_health::http::{ListenError, Listener, Node, Offer};
+use ccm_health::http::{Feed, ListenError, Listener, Node, Offer, Page, WATCHERS_MAX, Watching};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -17,6 +17,7 @@ struct Told {
     serves: Result<(), String>,
     leads: Result<(), String>,
     follows: Result<Duration, String>,
+    feed: Arc<Feed>,
 }
 
 impl Node for Told {
@@ -43,6 +44,14 @@ impl Node for Told {
     async fn metrics(&self) -> String {
         String::from("# HELP a What.\n# TYPE a counter\na_total 1\n# EOF\n")
     }
+
+    fn page(&self) -> Page {
+        Page { html: "<!DOCTYPE html>", policy: "default-src 'none'" }
+    }
+
+    fn watch(&self) -> Option<Watching> {
+        self.feed.join()
+    }
 }
 
 fn no(why: &str) -> Result<(), String> {
@@ -50,11 +59,13 @@ fn no(why: &str) -> Result<(), String> {
 }
 
 fn primary() -> Told {
-    Told { serves: Ok(()), leads: Ok(()), follows: Err(String::from("node-1 is the primary")) }
+    let follows = Err(String::from("node-1 is the primary"));
+    Told { serves: Ok(()), leads: Ok(()), follows, feed: Arc::default() }
 }
 
 fn passive(lag: Duration) -> Told {
-    Told { serves: no("it is stopped"), leads: no("node-2 is passive"), follows: Ok(lag) }
+    let (serves, leads) = (no("it is stopped"), no("node-2 is passive"));
+    Told { serves, leads, follows: Ok(lag), feed: Arc::default() }
 }
 
 /// Answers until the tasks are dropped.
@@ -97,7 +108,8 @@ async fn each_path_answers_for_what_the_node_is() {
         ("passive", passive(near)),
         ("passive without NATS", blind()),
     ];
-    let expected: [(&str, [u16; 4]); 9] = [
+    let expected: [(&str, [u16; 4]); 10] = [
+        ("/", [200, 200, 200, 200]),
         ("/health", [200, 200, 200, 200]),
         ("/ready", [200, 503, 503, 503]),
         ("/primary", [200, 503, 503, 503]),
@@ -129,7 +141,8 @@ async fn a_refusal_says_why() {
         ),
         (
             "/nothing",
-            "nothing is here: ask for /health, /ready, /primary, /replica, /status and /services\n",
+            "nothing is here: ask for /, /events, /health, /ready, /primary, /replica, /status, \
+             /services\n",
         ),
     ] {
         assert_eq!(ask(at, &format!("GET {path}")).await.2, words, "{path}");
@@ -193,4 +206,75 @@ async fn a_port_in_use_is_named_with_the_process_that_has_it() {
     assert!(error.to_string().starts_with(&expected), "{error}");
     let elsewhere = Listener::bind("192.0.2.1:1".parse().unwrap()).await.unwrap_err();
     assert_eq!(elsewhere.to_string(), "could not listen at 192.0.2.1:1");
+}
+
+#[tokio::test]
+async fn the_page_says_what_it_may_do_and_head_has_the_same_headers() {
+    let (at, _tasks) = serve(primary(), Offer::Health).await;
+    let (_, headers, body) = ask(at, "GET /").await;
+    assert_eq!(body, "<!DOCTYPE html>");
+    let expected =
+        ["content-type: text/html; charset=utf-8", "content-security-policy: default-src 'none'"];
+    for line in expected.into_iter().chain(["x-content-type-options: nosniff"]) {
+        assert!(headers.contains(line), "{headers}");
+    }
+    let (line, head, nothing) = ask(at, "HEAD /").await;
+    assert!(line.contains(" 200 ") && nothing.is_empty(), "{line} {nothing}");
+    let without_date = |headers: &str| {
+        let lines = headers.lines().filter(|line| !line.starts_with("date:"));
+        lines.map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(without_date(&head), without_date(&headers));
+    let (line, _, _) = ask(at, "POST /events").await;
+    assert!(line.contains(" 405 "), "{line}");
+    let (at, _tasks) = serve(primary(), Offer::Metrics).await;
+    assert_eq!((code(at, "/").await, code(at, "/events").await), (404, 404));
+}
+
+/// Reads until `wanted` has come; everything that came.
+async fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
+    let mut came = String::new();
+    let mut buffer = [0; 4096];
+    while !came.contains(wanted) {
+        let read = tokio::time::timeout(Duration::from_secs(60), stream.read(&mut buffer));
+        let read = read.await.unwrap().unwrap();
+        assert!(read > 0, "the stream ended after {came}");
+        came.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    came
+}
+
+async fn watch(at: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn all_who_watch_are_told_the_same_and_one_too_many_is_told_so() {
+    let node = primary();
+    let feed = Arc::clone(&node.feed);
+    let (at, _tasks) = serve(node, Offer::Health).await;
+    let (_, headers, body) = ask(at, "HEAD /events").await;
+    assert!(headers.contains("content-type: text/event-stream") && body.is_empty(), "{headers}");
+    let mut all = Vec::new();
+    for _ in 0..WATCHERS_MAX {
+        let mut stream = watch(at).await;
+        read_until(&mut stream, "event: alive\ndata: 1\n\n").await;
+        all.push(stream);
+    }
+    let (line, _, body) = ask(at, "GET /events").await;
+    assert!(line.contains(" 200 ") && body.contains("event: full\n"), "{line} {body}");
+    feed.watched().await;
+    feed.tell("{\"a\":1}");
+    for stream in &mut all {
+        let came = read_until(stream, "\n\n").await;
+        assert!(came.contains("event: shown\ndata: {\"a\":1}\n\n"), "{came}");
+    }
+    // Others get through beside them, and a seat that is left is given to the next.
+    assert_eq!(code(at, "/health").await, 200);
+    all.pop();
+    let again =
+        async { while !ask(at, "HEAD /health").await.0.is_empty() && feed.join().is_none() {} };
+    tokio::time::timeout(Duration::from_secs(60), again).await.unwrap();
 }

@@ -9,12 +9,15 @@
 //! - [`in_lan`] gives every node a network of its own; [`OneHolder`] looks every few milliseconds
 //!   whether two of them have the virtual IP at once.
 //! - [`Prometheus`] is one real Prometheus over targets in a file.
+//! - [`Browser`] is one real Chromium without a window.
+//! - [`Terminal`] is one real terminal, which one types into and reads the screen of.
 //! - [`Exposition`] reads strictly what Prometheus scrapes.
 //! - [`LeaseWatch`] sees every write to the lease, without ccm's help.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a harness fails the test by panicking")]
 
 mod binaries;
+mod browser;
 mod cluster;
 mod exposition;
 mod http;
@@ -29,11 +32,13 @@ mod one_holder;
 pub mod processes;
 mod prometheus;
 mod rows;
+mod terminal;
 mod tools;
 pub mod wait;
 mod writer;
 
 pub use binaries::{bin_dir, build, cargo};
+pub use browser::Browser;
 pub use cluster::{Cluster, ClusterOptions, PATIENCE, VIP, ccm};
 pub use exposition::{Exposition, Family, Labels};
 pub use http::Http;
@@ -46,6 +51,7 @@ pub use one_backend::OneBackend;
 pub use one_holder::OneHolder;
 pub use prometheus::Prometheus;
 pub use rows::{Lost, Rows};
+pub use terminal::Terminal;
 pub use tools::{
     affected_sqlite, bound, litestream, litestream_vfs, nats_py, nats_server, prometheus, promtool,
     spawn_bound,

@@ -50,6 +50,18 @@ pub fn promtool() -> PathBuf {
     prometheus().with_file_name("promtool")
 }
 
+/// A Chromium: `$CCM_CHROMIUM`, else the one without a window, else the one with windows.
+pub(crate) fn chromium() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let named = ["chromium-headless-shell", "chromium"].into_iter();
+    let mut there = named.flat_map(|name| dirs.iter().map(move |dir| dir.join(name)));
+    std::env::var_os("CCM_CHROMIUM")
+        .map(PathBuf::from)
+        .or_else(|| there.find(|path| path.exists()))
+        .unwrap_or_else(|| panic!("no Chromium: run `cargo xtask setup`, or set CCM_CHROMIUM"))
+}
+
 /// A folder for `PYTHONPATH`: the `apsw` in it embeds SQLite 3.46.0, which has the WAL-reset bug.
 /// `$CCM_APSW`, else what `cargo xtask setup` installed.
 #[must_use]

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ccm-control", &["ccm-types", "ccm-election"]),
     ("ccm-discovery", &["ccm-types"]),
     ("ccm-history", &["ccm-types"]),
+    ("ccm-view", &["ccm-types", "ccm-control", "ccm-discovery", "ccm-history"]),
     ("ccm-agent", &ALL),
     ("ccm", &ALL),
     ("demo-backend", &[]),
@@ -36,7 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("xtask", &["ccm-harness", "ccm-role"]),
 ];
 /// The libraries of the product.
-const ALL: [&str; 13] = [
+const ALL: [&str; 14] = [
     "ccm-types",
     "ccm-election",
     "ccm-role",
@@ -49,6 +50,7 @@ const ALL: [&str; 13] = [
     "ccm-control",
     "ccm-discovery",
     "ccm-history",
+    "ccm-view",
     "ccm-agent",
 ];
 /// What tests of every package may use.

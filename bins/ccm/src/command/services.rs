@@ -24,7 +24,7 @@ pub(crate) async fn run(shared: &Shared, services: &Services) -> Ended {
 }
 
 /// The records of the cluster; a command only looks, and makes no bucket.
-fn records(cluster: &Cluster) -> Records {
+pub(super) fn records(cluster: &Cluster) -> Records {
     Records::at(cluster.client.clone(), cluster.settings.cluster.services_bucket())
 }
 

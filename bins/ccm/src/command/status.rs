@@ -166,7 +166,7 @@ async fn unanswered(cluster: &Cluster, error: &ControlError, as_json: bool) -> E
 }
 
 /// Why there is no answer, and where to look.
-fn problem(node: &NodeId, error: &ControlError) -> String {
+pub(super) fn problem(node: &NodeId, error: &ControlError) -> String {
     let log = "its log: journalctl -u convex-cluster-manager";
     match error {
         ControlError::NoResponder { .. } => format!(
@@ -201,6 +201,8 @@ fn unknown(
         "leader": lease.and_then(Lease::leader),
         "epoch": lease.map(Lease::epoch),
         "leaseRemainingMs": null,
+        "leaderSince": lease.and_then(Lease::since),
+        "leaseFreeInMs": null,
         "backendStatus": "unknown",
         "backendUptimeSeconds": null,
         "txid": null,

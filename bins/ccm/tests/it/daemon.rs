@@ -128,6 +128,8 @@ impl Daemon {
             leader: Some(NodeId::new(leader.node).unwrap()),
             epoch: Some(Epoch::new(leader.epoch)),
             lease_remaining_ms: leads.then_some(8000),
+            leader_since: Some(String::from("2026-01-02T03:00:00Z")),
+            lease_free_in_ms: None,
             backend_status: String::from(if leads { "running" } else { "stopped" }),
             backend_uptime_seconds: 3,
             txid: Txid::new(1042),

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ccm_discovery::{Filter, Services};
-use ccm_health::http::Node;
+use ccm_discovery::{Filter, Listed, Services};
+use ccm_health::http::{Feed, Node, Page, Watching};
 use ccm_health::metrics::{Counts, write};
 use ccm_history::History;
 use ccm_wal_ltx::store::NatsStore;
@@ -42,6 +42,7 @@ pub(crate) struct HttpNode {
     pub(super) problems: watch::Receiver<Problems>,
     /// What has happened in the cluster, also while NATS is away.
     pub(super) history: History,
+    pub(super) feed: Feed,
 }
 
 impl HttpNode {
@@ -62,6 +63,7 @@ impl HttpNode {
             listing: Mutex::new(None),
             problems,
             history,
+            feed: Feed::default(),
         })
     }
 
@@ -71,11 +73,22 @@ impl HttpNode {
         self.known.set(known).ok();
     }
 
-    fn known(&self) -> Result<&Known, String> {
+    pub(super) fn known(&self) -> Result<&Known, String> {
         self.known.get().ok_or_else(|| {
             let servers = self.settings.nats.shown().join(", ");
             format!("NATS was not reached yet at {servers}")
         })
+    }
+
+    /// The services of all nodes; `Err` says why they are not known, in words.
+    pub(super) async fn list_services(&self) -> Result<Listed, String> {
+        let services = &self.known()?.services;
+        let all = Filter::default();
+        match timeout(SERVICES_WITHIN, services.list(&all)).await {
+            Ok(Ok(listed)) => Ok(listed),
+            Ok(Err(error)) => Err(crate::outcome::words(&error)),
+            Err(_) => Err(format!("NATS has not told the services within {SERVICES_WITHIN:?}")),
+        }
     }
 
     /// The status of a node that knows nothing of the cluster: the keys of every status, null
@@ -91,6 +104,8 @@ impl HttpNode {
             "leader": null,
             "epoch": null,
             "leaseRemainingMs": null,
+            "leaderSince": null,
+            "leaseFreeInMs": null,
             "backendStatus": status,
             "backendUptimeSeconds": uptime.as_secs(),
             "txid": null,
@@ -139,17 +154,21 @@ impl Node for HttpNode {
     }
 
     async fn services(&self) -> Result<Value, String> {
-        let services = &self.known()?.services;
-        let all = Filter::default();
-        match timeout(SERVICES_WITHIN, services.list(&all)).await {
-            Ok(Ok(listed)) => Ok(json!({ "services": listed.records, "ignored": listed.garbage })),
-            Ok(Err(error)) => Err(crate::outcome::words(&error)),
-            Err(_) => Err(format!("NATS has not told the services within {SERVICES_WITHIN:?}")),
-        }
+        let listed = self.list_services().await?;
+        Ok(json!({ "services": listed.records, "ignored": listed.garbage }))
     }
 
     async fn metrics(&self) -> String {
         let reading = self.reading().await;
         write(&self.counts, reading).unwrap_or_default()
+    }
+
+    fn page(&self) -> Page {
+        let page = ccm_view::page();
+        Page { html: &page.html, policy: &page.policy }
+    }
+
+    fn watch(&self) -> Option<Watching> {
+        self.feed.join()
     }
 }

@@ -14,7 +14,7 @@ use super::LeaseStatus;
 use super::bucket::Bucket;
 use super::orders::Orders;
 use super::trouble::Trouble;
-use crate::{Change, Input, Lease, Request, Step, WriteOutcome};
+use crate::{Change, Input, Lease, ReadOutcome, Request, Step, WriteOutcome};
 
 /// The longest sleep of a holder. The runtime's timer stands still while the host is suspended;
 /// after a resume the deadline is seen this much later at most.
@@ -48,6 +48,8 @@ pub(super) struct Driver {
     in_flight: Option<InFlight>,
     /// When the leadership of this epoch was first claimed, for people.
     acquired: (Epoch, String),
+    /// When the leadership of this epoch began, as the record that was read last says.
+    read: (Epoch, String),
     latency: Option<Duration>,
     failed_writes: u64,
     trouble: Trouble,
@@ -71,6 +73,7 @@ impl Driver {
             status,
             in_flight: None,
             acquired: (Epoch::NONE, String::new()),
+            read: (Epoch::NONE, String::new()),
             latency: None,
             failed_writes: 0,
             trouble: Trouble::default(),
@@ -150,13 +153,27 @@ impl Driver {
         } else if matches!(answer.input, Input::Written { .. }) {
             self.failed_writes += 1;
         }
+        if let Input::Read { outcome: ReadOutcome::Found { record: Some(record), .. }, .. } =
+            &answer.input
+        {
+            self.read = (record.epoch, record.acquired_at.clone());
+        }
         answer.input
     }
 
+    /// When the leadership of this epoch began, if somebody has said so.
+    fn since(&self, epoch: Epoch) -> Option<String> {
+        let mut told = [&self.acquired, &self.read].into_iter();
+        told.find(|(of, at)| *of == epoch && !at.is_empty()).map(|(_, at)| at.clone())
+    }
+
     fn show(&self) {
+        let leader = self.lease.leader();
         let status = LeaseStatus {
             connected: self.bucket.api.connected(),
-            leader: self.lease.leader(),
+            leader_since: leader.as_ref().and_then(|leader| self.since(leader.epoch)),
+            leader,
+            free_at: self.lease.free_at(),
             valid_until: self.lease.valid_until(),
             last_renewal_latency: self.latency,
             failed_writes: self.failed_writes,

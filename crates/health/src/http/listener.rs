@@ -6,8 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::ACCEPT;
 use hyper::server::conn::http1;
@@ -18,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::answer::{Body, Reply};
 use super::route::{Asked, answer};
 use super::{Answer, Holder, Node, Offer, who_listens};
 
@@ -148,7 +147,7 @@ async fn respond<N: Node>(
     node: Arc<N>,
     offer: Offer,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<Body>, Infallible> {
     let accept = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let accept = accept.collect::<Vec<_>>().join(",");
     let uri = request.uri();
@@ -156,7 +155,7 @@ async fn respond<N: Node>(
     let asked = Asked { method: request.method(), path, query, accept: &accept };
     let late = || {
         let words = format!("not measured within {} s", ANSWER_WITHIN.as_secs());
-        Answer::words(StatusCode::SERVICE_UNAVAILABLE, &words)
+        Reply::Whole(Answer::words(StatusCode::SERVICE_UNAVAILABLE, &words))
     };
     let answered = timeout(ANSWER_WITHIN, answer(&*node, offer, asked)).await;
     Ok(answered.unwrap_or_else(|_| late()).into_response())

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 
+use super::answer::Reply;
+use super::feed::FULL;
 use super::{Answer, Node, parse_lag};
 use crate::metrics::Format;
 
 /// What is answered at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
-    /// `/health`, `/ready`, `/primary`, `/replica`, `/status` and `/services`.
+    /// `/`, `/events`, `/health`, `/ready`, `/primary`, `/replica`, `/status` and `/services`.
     Health,
     /// `/metrics`.
     Metrics,
@@ -35,9 +37,11 @@ impl Offer {
 
     fn paths(self) -> &'static str {
         match self {
-            Self::Health => "/health, /ready, /primary, /replica, /status and /services",
+            Self::Health => "/, /events, /health, /ready, /primary, /replica, /status, /services",
             Self::Metrics => "/metrics",
-            Self::Both => "/health, /ready, /primary, /replica, /status, /services and /metrics",
+            Self::Both => {
+                "/, /events, /health, /ready, /primary, /replica, /status, /services, /metrics"
+            }
         }
     }
 }
@@ -51,19 +55,34 @@ pub(super) struct Asked<'a> {
     pub(super) accept: &'a str,
 }
 
-pub(super) async fn answer<N: Node>(node: &N, offer: Offer, asked: Asked<'_>) -> Answer {
+pub(super) async fn answer<N: Node>(node: &N, offer: Offer, asked: Asked<'_>) -> Reply {
     let known = match asked.path {
-        "/health" | "/ready" | "/primary" | "/replica" | "/status" | "/services" => offer.health(),
+        "/" | "/events" | "/health" | "/ready" | "/primary" | "/replica" | "/status"
+        | "/services" => offer.health(),
         "/metrics" => offer.metrics(),
         _ => false,
     };
     if !known {
         let words = format!("nothing is here: ask for {}", offer.paths());
-        return Answer::words(StatusCode::NOT_FOUND, &words);
+        return Reply::Whole(Answer::words(StatusCode::NOT_FOUND, &words));
     }
     if asked.method != Method::GET && asked.method != Method::HEAD {
-        return Answer::words(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered");
+        let words = "only GET and HEAD are answered";
+        return Reply::Whole(Answer::words(StatusCode::METHOD_NOT_ALLOWED, words));
     }
+    match asked.path {
+        "/" => Reply::Page(node.page()),
+        // Whoever asks for the head only does not watch.
+        "/events" if asked.method == Method::HEAD => Reply::Whole(Answer::events("")),
+        "/events" => match node.watch() {
+            Some(watching) => Reply::Events(watching),
+            None => Reply::Whole(Answer::events(FULL)),
+        },
+        _ => Reply::Whole(whole(node, asked).await),
+    }
+}
+
+async fn whole<N: Node>(node: &N, asked: Asked<'_>) -> Answer {
     match asked.path {
         "/health" => Answer::words(StatusCode::OK, "the daemon is alive"),
         "/ready" => Answer::of(node.serves().await, "the backend serves"),

@@ -23,4 +23,6 @@ mod restore;
 mod services;
 mod snapshot;
 mod supervised;
+mod status_page;
 mod virtual_ip;
+mod watch;

@@ -82,7 +82,8 @@ fn a_load_balancer_finds_the_primary_and_the_replica_and_follows_a_failover() {
         ("/status", 200, 200),
         ("/services", 200, 200),
         ("/metrics", 404, 404),
-        ("/", 404, 404),
+        ("/", 200, 200),
+        ("/nothing", 404, 404),
     ];
     for (path, of_primary, of_replica) in expected {
         assert_eq!(code(&cluster.nodes[serving], path), of_primary, "{path} of the primary");

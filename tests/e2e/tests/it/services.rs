@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::machine::{alone, beside_others};
 
 /// The services of the seed's sample, the first at the port of the backend.
-fn offer(node: &Node) {
+pub(crate) fn offer(node: &Node) {
     let port = node.port;
     node.edit_config(|config| {
         config["services"] = json!({
