@@ -1,6 +1,7 @@
 //! What is remembered from look to look, and what is shown of it.
 
 use ccm_discovery::ServiceRecord;
+use ccm_history::Event;
 use ccm_types::{ClusterId, Monotonic, NodeId};
 use jiff::Timestamp;
 
@@ -11,7 +12,7 @@ use crate::look::Own;
 use crate::nodes::Nodes;
 use crate::notices::{Seen, notices};
 use crate::services::{Asked, events, services};
-use crate::{HistoryEvent, Look, Shown};
+use crate::{Look, Shown};
 
 /// Whom it is about.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ pub struct Board {
     nodes: Nodes,
     lags: Lags,
     services: Asked<ServiceRecord>,
-    events: Asked<HistoryEvent>,
+    events: Asked<Event>,
 }
 
 impl Board {

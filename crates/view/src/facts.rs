@@ -36,6 +36,10 @@ pub(crate) fn facts(own: &Own, now: Timestamp) -> Vec<Fact> {
         vip(own),
         nats(own),
     ];
+    if let Some(why) = &own.not_eligible {
+        let cell = Cell::new(Severity::Warn, "would not take over");
+        facts.push(fact("Candidate", cell, why.clone()));
+    }
     let (count, size) = own.diverged;
     if count > 0 {
         let words = format!("{count} data files, {}", bytes(size));

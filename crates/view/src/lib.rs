@@ -10,7 +10,6 @@
 //!
 //! Pure: time is an argument, nothing is asked or drawn here.
 
-mod event;
 mod look;
 mod shown;
 
@@ -29,7 +28,6 @@ mod page;
 
 pub use age::{ago, bytes, millis, span};
 pub use board::{Board, Subject};
-pub use event::HistoryEvent;
 pub use look::{Look, Part, PartLeader, Told};
 pub use page::{Page, page};
 pub use shown::{

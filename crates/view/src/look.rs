@@ -2,10 +2,9 @@
 
 use ccm_control::{NodeStatus, Status};
 use ccm_discovery::ServiceRecord;
+use ccm_history::Event;
 use ccm_types::{Epoch, Monotonic, NodeId, RoleName, Txid};
 use jiff::Timestamp;
-
-use crate::HistoryEvent;
 
 /// One look at a cluster.
 #[derive(Debug, Clone)]
@@ -19,7 +18,7 @@ pub struct Look {
     /// The services; `Err` says why they are not known, in words.
     pub services: Result<Vec<ServiceRecord>, String>,
     /// The newest events, the oldest of them first; `Err` says why they are not known.
-    pub events: Result<Vec<HistoryEvent>, String>,
+    pub events: Result<Vec<Event>, String>,
 }
 
 /// What the daemon has said of its node and of the cluster.
@@ -73,6 +72,8 @@ pub(crate) struct Own {
     pub(crate) connected: bool,
     pub(crate) server: Option<String>,
     pub(crate) problem: Option<String>,
+    /// Why it would not take a lease that is free.
+    pub(crate) not_eligible: Option<String>,
     pub(crate) diverged: (u64, u64),
     pub(crate) leader: Option<NodeId>,
     /// Whether `leader` is what the lease says now, and not what it said last.
@@ -130,6 +131,7 @@ fn whole(status: &Status) -> Own {
         connected,
         server: connected.then(|| status.nats.server.clone()),
         problem: status.problem.clone(),
+        not_eligible: status.not_eligible.clone(),
         diverged: (status.diverged.count, status.diverged.bytes),
         leader: status.leader.clone(),
         leader_known: connected || holds,

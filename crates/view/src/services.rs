@@ -1,10 +1,11 @@
 //! What the nodes offer, and what has happened.
 
 use ccm_discovery::{Health, ServiceRecord};
+use ccm_history::{Event, Kind};
 use jiff::Timestamp;
 
 use crate::facts::utc;
-use crate::{Cell, EventRow, Events, HistoryEvent, ServiceRow, Services, Severity, ago};
+use crate::{Cell, EventRow, Events, ServiceRow, Services, Severity, ago};
 
 /// Events that are shown.
 const EVENTS_MAX: usize = 100;
@@ -67,7 +68,7 @@ fn health(health: Health, old: bool) -> Cell {
     Cell::new(severity, health.to_string())
 }
 
-pub(crate) fn events(asked: &Asked<HistoryEvent>, now: Timestamp) -> Events {
+pub(crate) fn events(asked: &Asked<Event>, now: Timestamp) -> Events {
     let notice = match &asked.missing {
         Some(why) => format!("Newer events may be missing: {why}"),
         None if asked.last.is_empty() => String::from("No event is known"),
@@ -77,26 +78,21 @@ pub(crate) fn events(asked: &Asked<HistoryEvent>, now: Timestamp) -> Events {
     Events { notice, rows: newest.map(|event| row(event, now)).collect() }
 }
 
-fn row(event: &HistoryEvent, now: Timestamp) -> EventRow {
-    let then: Option<Timestamp> = event.at.parse().ok();
-    let ms = then.map(|then| u64::try_from(now.duration_since(then).as_millis()).unwrap_or(0));
+fn row(event: &Event, now: Timestamp) -> EventRow {
+    let ms = u64::try_from(now.duration_since(event.at).as_millis()).unwrap_or(0);
     EventRow {
-        at: then.map_or_else(|| event.at.clone(), utc),
-        ago: ms.map_or_else(|| String::from("unknown"), ago),
-        node: event.node.clone(),
-        kind: Cell::new(severity(&event.kind), event.kind.replace(['_', '-'], " ")),
+        at: utc(event.at),
+        ago: ago(ms),
+        node: event.node.to_string(),
+        kind: Cell::new(severity(event.kind), event.kind.as_str().replace('-', " ")),
         words: event.message.clone(),
     }
 }
 
-/// How a kind of event is, by its words: kinds may be added by later versions.
-fn severity(kind: &str) -> Severity {
-    let is = |words: &[&str]| words.iter().any(|word| kind.contains(word));
-    if is(&["diverge", "lost", "fenc", "fail", "fell"]) {
-        Severity::Bad
-    } else if is(&["outage", "refus", "problem", "conflict"]) {
-        Severity::Warn
-    } else {
-        Severity::Plain
+fn severity(kind: Kind) -> Severity {
+    match kind {
+        Kind::Role | Kind::Move => Severity::Plain,
+        Kind::Failover | Kind::Backend | Kind::NatsOutage | Kind::Refused => Severity::Warn,
+        Kind::Divergence => Severity::Bad,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ccm_discovery::ServiceRecord;
 use ccm_types::{BootClock, Monotonic};
-use ccm_view::{Board, HistoryEvent, Look, Part, Subject, Told};
+use ccm_view::{Board, Look, Part, Subject, Told};
 use tokio::time::timeout;
 
 use super::HttpNode;
@@ -64,7 +64,8 @@ impl HttpNode {
             now: jiff::Timestamp::now(),
             told,
             services,
-            events: self.events(),
+            // Those of other nodes as far as the stream has told them.
+            events: Ok(self.history.recent()),
         }
     }
 
@@ -92,9 +93,5 @@ impl HttpNode {
         let services = self.list_services().await.map(|listed| listed.records);
         *listed = Some((now, services.clone()));
         services
-    }
-
-    fn events(&self) -> Result<Vec<HistoryEvent>, String> {
-        Ok(Vec::new())
     }
 }

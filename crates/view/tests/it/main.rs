@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use ccm_control::{DivergedStatus, VipStatus};
 use ccm_types::{RoleName, Txid};
-use ccm_view::{Board, HistoryEvent, Part, Shown, Told};
+use ccm_view::{Board, Part, Shown, Told};
 use expect_test::{Expect, expect};
 use world::{START, World, later, node, services, status};
 
@@ -312,6 +312,7 @@ fn what_is_wrong_is_said_where_it_is() {
     wrong.vip = Some(VipStatus { address: String::from("10.0.1.100/24"), held: false });
     wrong.diverged = DivergedStatus { count: 2, bytes: 3 << 20, ..DivergedStatus::default() };
     wrong.replication_lag_ms = 12_500;
+    wrong.not_eligible = Some(String::from("node.candidate is false"));
     wrong.nodes[1].problem = Some(String::from("the disk is full"));
     wrong.nodes[1].backend_status = String::from("running");
     wrong.nodes[1].replication_lag_ms = 4_000;
@@ -498,17 +499,15 @@ fn nodes_that_come_and_go_are_not_remembered_without_end() {
 fn services_and_history_say_when_they_are_not_up_to_date() {
     let mut world = World::new("node-1");
     world.services = Ok(services());
-    let event = |at: &str, kind: &str, message: &str| HistoryEvent {
-        at: String::from(at),
-        node: String::from("node-2"),
-        kind: String::from(kind),
-        epoch: None,
-        message: String::from(message),
-        details: serde_json::Value::Null,
+    let event = |at: &str, kind: &str, message: &str| {
+        let event = serde_json::json!({
+            "at": at, "node": "node-2", "kind": kind, "message": message,
+        });
+        serde_json::from_value(event).unwrap()
     };
     world.events = Ok(vec![
         event("2026-03-04T05:00:00Z", "role", "node-2 is PRIMARY"),
-        event("whenever", "nats-outage", "NATS was away for 4 s"),
+        event("2026-03-04T05:06:04.250Z", "nats-outage", "NATS was away for 4 s"),
     ]);
     world.look(0, Told::Whole(Box::new(status("node-1", 0))));
     world.services = Err(String::from("NATS has not told the services within 2s"));

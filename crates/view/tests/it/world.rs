@@ -2,8 +2,9 @@
 
 use ccm_control::{DivergedStatus, NatsStatus, NodeStatus, Status, VipStatus};
 use ccm_discovery::ServiceRecord;
+use ccm_history::Event;
 use ccm_types::{ClusterId, Epoch, Monotonic, NodeId, RoleName, Txid};
-use ccm_view::{Board, HistoryEvent, Look, Subject, Told};
+use ccm_view::{Board, Look, Subject, Told};
 use jiff::Timestamp;
 
 /// The first moment, on the wall.
@@ -23,7 +24,7 @@ pub(crate) fn later(ms: u64) -> (Monotonic, Timestamp) {
 pub(crate) struct World {
     pub(crate) board: Board,
     pub(crate) services: Result<Vec<ServiceRecord>, String>,
-    pub(crate) events: Result<Vec<HistoryEvent>, String>,
+    pub(crate) events: Result<Vec<Event>, String>,
 }
 
 impl World {
@@ -76,6 +77,7 @@ pub(crate) fn status(asked: &str, ms: u64) -> Status {
         vip: Some(VipStatus { address: String::from("10.0.1.100/24"), held: leads }),
         nats: NatsStatus { connected: true, server: String::from("10.0.1.10:4222") },
         diverged: DivergedStatus::default(),
+        not_eligible: None,
         problem: None,
         nodes: vec![said("node-1", RoleName::Primary, ms), said("node-2", RoleName::Passive, ms)],
     }

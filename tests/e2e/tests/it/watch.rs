@@ -52,6 +52,9 @@ fn a_failover_is_watched_on_a_terminal_which_is_then_as_it_was() {
     terminal.press("Tab");
     terminal.wait_screen(|screen| screen.contains("[2 This node]") && screen.contains("epoch 2"));
     println!("{}", terminal.coloured());
+    terminal.press("4");
+    terminal.wait_screen(|screen| screen.contains("failover") && screen.contains("[4 History]"));
+    println!("{}", terminal.coloured());
     terminal.press("?");
     terminal.wait_screen(|screen| screen.contains("Keys and signs"));
     terminal.press("q");
