@@ -338,6 +338,8 @@ fn what_is_wrong_is_said_where_it_is() {
                 10.0.1.100/24
             NATS: ● connected
                 10.0.1.10:4222
+            Candidate: ▲ would not take over
+                node.candidate is false
             Set aside: ▲ 2 data files, 3.0 MiB
                 may hold what the cluster does not have: ccm diverged list
             node-1* | ● PRIMARY | ✖ unhealthy | · 1042 | ✖ 12.5 s | ● just now
@@ -521,7 +523,7 @@ fn services_and_history_say_when_they_are_not_up_to_date() {
         http node-1 10.0.1.10:3210 ? unknown, was passing
         http node-2 10.0.1.11:3210 ? unknown, was standby
         History: Newer events may be missing: NATS is not reachable
-        whenever (unknown) node-2 ▲ nats outage: NATS was away for 4 s
+        2026-03-04 05:06:04Z (3 s ago) node-2 ▲ nats outage: NATS was away for 4 s
         2026-03-04 05:00:00Z (6 min ago) node-2 · role: node-2 is PRIMARY
     "#]]
     .assert_eq(&shown[from..]);
