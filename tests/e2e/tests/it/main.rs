@@ -22,7 +22,7 @@ mod restart_together;
 mod restore;
 mod services;
 mod snapshot;
-mod supervised;
 mod status_page;
+mod supervised;
 mod virtual_ip;
 mod watch;
