@@ -61,7 +61,7 @@ const AFFECTED_SQLITE: Library =
 const NATS_PY: Library = Library { package: "nats-py", versions: &["2.16.0"] };
 
 /// What the tests need of the system: a file or command that shows it is there, and its package.
-const SYSTEM: [(&str, &str); 9] = [
+const SYSTEM: [(&str, &str); 10] = [
     ("setpriv", "util-linux"),
     ("ip", "iproute2"),
     ("sqlite3", "sqlite3"),
