@@ -203,6 +203,8 @@ impl Chronicle {
         let ends = self.phase == Phase::Stopped && before != Phase::Stopped;
         let silent = ends && announced.is_empty();
         let ending = silent.then(|| String::from("the daemon is ending"));
+        // The leadership that has ended, also when the next one was seen already.
+        let epoch = self.descent.as_ref().map_or(self.epoch, Descent::epoch);
         for reason in announced.into_iter().chain(ending) {
             let restarted = before == Phase::Primary
                 && self.phase == Phase::Primary
@@ -212,7 +214,7 @@ impl Chronicle {
             } else {
                 What::Role(RoleChange { role, reason })
             };
-            self.push(at.wall, self.epoch, what);
+            self.push(at.wall, epoch, what);
         }
         self.role = Some(role);
     }

@@ -52,3 +52,7 @@ pub const RECENT_MAX: usize = 100;
 
 /// Events that wait to be published: what a node has to say of an outage of days.
 pub const WAITING_MAX: usize = 1000;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -35,6 +35,10 @@ impl Descent {
         }
     }
 
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
     /// The lease is given back, to this node if there is one.
     pub(super) fn releases(&mut self, to: Option<NodeId>, now: Monotonic) {
         self.to = to;

@@ -166,7 +166,11 @@ fn a_planned_move_is_told_by_the_one_who_gives_it_away() {
     node.run(10);
     node.now += 7;
     node.step(Event::LeaseReleased);
+    // The other one is faster than the files.
+    let leader = Leader { node: self::node("b"), epoch: Epoch::new(6) };
+    node.step(Event::LeaderSeen(Some(leader)));
     node.run(10);
+    assert!(node.told.iter().all(|entry| entry.epoch == Some(Epoch::new(5))));
     assert_eq!(
         node.said(),
         [

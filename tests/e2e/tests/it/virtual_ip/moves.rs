@@ -5,6 +5,7 @@ use std::time::Instant;
 use ccm_harness::{ClusterOptions, PATIENCE, wait};
 
 use super::on_two_hosts;
+use crate::history::told;
 
 /// Planned moves in a row.
 const MOVES: usize = 4;
@@ -19,6 +20,10 @@ fn a_host_that_is_lost_loses_it_to_the_other_where_clients_find_it() {
         cluster.kill_host(first);
         cluster.wait_serves(other);
         cluster.wait_answers_at_vip(lan, other);
+        let failover = wait::until(PATIENCE, "the history to tell of the failover", || {
+            told(&cluster.nodes[other], "failover").pop()
+        });
+        assert!(failover["details"]["phases"]["vipMs"].is_u64(), "{failover:#}");
 
         // Switched on again.
         cluster.nodes[first].host = Some(lan.plug(u8::try_from(first + 1).unwrap()));
