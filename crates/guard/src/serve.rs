@@ -357,7 +357,7 @@ impl<T: Target> Guard<T> {
     }
 
     fn exited(&self, why: String) {
-        tracing::warn!("the backend has ended without being asked to: {why}");
+        tracing::warn!(%why, "the backend has ended unasked: see what the daemon has logged");
         let line = Line { exited: Some(why), ..Line::default() };
         self.connections.values().for_each(|connection| connection.say(&line));
     }

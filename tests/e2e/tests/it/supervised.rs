@@ -159,6 +159,7 @@ fn a_reload_takes_over_what_can_change_and_names_the_rest() {
     node.edit_config(|config| {
         config["services"] = json!({ "b": { "port": 1003 }, "c": { "port": 1004 } });
         config["wal"]["snapshotIntervalMs"] = json!(1000);
+        config["wal"]["streamRetention"] = json!("48h");
         config["backend"]["healthEndpoint"] = json!("off");
         config["log"] = json!({ "level": "debug" });
         config["election"]["leaderTtlMs"] = json!(4000);
@@ -174,8 +175,8 @@ fn a_reload_takes_over_what_can_change_and_names_the_rest() {
     manager.wait(waiting);
     assert_eq!(node.status()["problem"], waiting);
     let log = std::fs::read_to_string(node.log()).unwrap();
-    let applied = "keys=\"wal.snapshotIntervalMs, backend.healthEndpoint, services.a, services.b, \
-                   services.c, log.level\"";
+    let applied = "keys=\"wal.snapshotIntervalMs, wal.streamRetention, backend.healthEndpoint, \
+                   services.a, services.b, services.c, log.level\"";
     assert!(log.contains(applied), "{log}");
     assert!(log.contains("keys=\"election.leaderTtlMs, node.candidate\""), "{log}");
     wait::until(PATIENCE, "the level debug", || node.log_tail().contains("DEBUG").then_some(()));
@@ -208,4 +209,25 @@ fn a_reload_takes_over_what_can_change_and_names_the_rest() {
     manager.wait("READY=1");
     assert!(node.log_tail().contains("could not read the configuration"), "{}", node.log_tail());
     assert!(node.serves());
+}
+
+#[test]
+fn a_node_that_follows_goes_on_with_what_a_reload_has_changed() {
+    let _machine = beside_others();
+    let cluster = Cluster::start(ClusterOptions::default());
+    let first = cluster.wait_serving();
+    cluster.wait_follows(1 - first);
+    let node = &cluster.nodes[1 - first];
+    node.edit_config(|config| config["wal"]["divergedMaxBytes"] = json!(12_345));
+    node.signal_daemon(Signal::HUP);
+    cluster.wait_status(1 - first, "to have the new bound", |status| {
+        status["diverged"]["maxBytes"] == 12_345
+    });
+    let writer = cluster.writer("followed", 50);
+    cluster.wait_acknowledged(&writer, 50);
+    let acks = writer.stop();
+    cluster.switchover(first, 1 - first).ok();
+    cluster.wait_serves(1 - first);
+    let rows = cluster.rows(1 - first, &acks);
+    assert!(rows.lost(&acks, first, std::time::Instant::now()).acks.is_empty());
 }
