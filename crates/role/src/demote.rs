@@ -200,6 +200,10 @@ impl Machine {
             After::Leave => self.leave(),
             After::Follow | After::Rest => {
                 self.announce(reason);
+                // Seen on the way down, it is not told again.
+                if then == After::Follow && self.another_leads() {
+                    self.problem = None;
+                }
                 self.follow(then == After::Rest)
             }
         }

@@ -19,7 +19,7 @@ impl Machine {
             Event::LeaderSeen(leader) => {
                 self.leader.clone_from(leader);
                 let follows = matches!(&self.state, State::Passive(p) if p.cooldown.is_none());
-                if follows && leader.as_ref().is_some_and(|l| l.node != self.config.node) {
+                if follows && self.another_leads() {
                     self.problem = None;
                 }
             }
@@ -49,6 +49,11 @@ impl Machine {
             | Event::HandoverAnswered { result: Ok(()) }
             | Event::Shutdown => {}
         }
+    }
+
+    /// Whether another node was seen to lead.
+    pub(crate) fn another_leads(&self) -> bool {
+        self.leader.as_ref().is_some_and(|leader| leader.node != self.config.node)
     }
 
     pub(crate) fn react(&mut self, now: Monotonic, state: State, event: Event) -> State {

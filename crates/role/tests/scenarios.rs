@@ -137,3 +137,25 @@ fn every_scenario_gives_exactly_the_actions_written_down() {
         expect_test::expect_file![&file].assert_eq(&play(&text));
     }
 }
+
+#[test]
+fn a_node_that_saw_its_successor_while_it_fell_has_no_problem_when_it_follows() {
+    let fall = "start; done ok; won 7 8800; done ok; done swap; done at 6 41; done ok; done ok; \
+                done ok; lost expired; done ok; leader b 8; done fenced";
+    let mut machine = Machine::new(config(""));
+    let mut last = OpId(0);
+    let mut step = |machine: &mut Machine, words: &str| {
+        let words: Vec<&str> = words.split_whitespace().collect();
+        for action in machine.step(Monotonic::from_millis(100), event(&words, last)) {
+            if let Action::Run { op, .. } = action {
+                last = op;
+            }
+        }
+    };
+    fall.split(';').for_each(|words| step(&mut machine, words));
+    assert_eq!(machine.status().phase, ccm_role::Phase::Falling);
+    assert!(machine.status().problem.is_some(), "it falls and says why");
+    step(&mut machine, "done ok");
+    assert_eq!(machine.status().phase, ccm_role::Phase::Passive);
+    assert_eq!(machine.status().problem, None);
+}

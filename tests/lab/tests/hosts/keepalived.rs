@@ -28,11 +28,6 @@ fn install(host: &Host) -> Result<()> {
 "
         ),
     )?;
-    host.write(
-        "etc/systemd/system/keepalived.service",
-        "[Service]\nExecStart=/usr/sbin/keepalived --dont-fork --log-console\nKillMode=process\n",
-    )?;
-    host.done(&["systemctl", "daemon-reload"])?;
     host.done(&["systemctl", "start", "keepalived"]).map(drop)
 }
 
