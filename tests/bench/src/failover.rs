@@ -136,7 +136,8 @@ fn figures(
 ) -> Result<Vec<(&'static str, f64)>> {
     let (last, first) = load.outage(at)?;
     let outage = millis(first - last);
-    let of = |names: &[&str]| -> f64 { names.iter().filter_map(|name| steps.get(name)).sum() };
+    // The sum of nothing is a zero with a sign.
+    let of = |names: &[&str]| names.iter().filter_map(|name| steps.get(name)).sum::<f64>() + 0.0;
     let down = of(&["release_vip", "stop_backend", "flush"]);
     // Address and backend come side by side.
     let promotion = of(&["move_fence", "catch_up", "compare", "place", "start_capture"])
