@@ -102,9 +102,15 @@ fn prepare_musl() -> Result<()> {
         return Ok(());
     }
     println!("dist: apt-get install {MUSL_PACKAGE}");
-    let mut apt = Command::new("apt-get");
-    apt.args(["-qq", "install", "--yes", "--no-install-recommends", MUSL_PACKAGE]);
-    run(&mut apt).with_context(|| format!("{MUSL_GCC} is needed: install {MUSL_PACKAGE}"))
+    let apt = |args: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.args(["-qq", "-o", "Dpkg::Use-Pty=0"]).args(args);
+        run(apt.env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    // A fresh machine has no lists of packages yet.
+    apt(&["update"])
+        .and_then(|()| apt(&["install", "--yes", "--no-install-recommends", MUSL_PACKAGE]))
+        .with_context(|| format!("{MUSL_GCC} is needed: install {MUSL_PACKAGE}"))
 }
 
 /// Builds with the paths of this machine taken out.

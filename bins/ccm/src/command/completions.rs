@@ -1,6 +1,6 @@
 //! `ccm completions`.
 
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
 use clap_complete::{Shell, generate};
 
 use crate::cli::Cli;
@@ -9,7 +9,15 @@ use crate::print;
 
 pub(crate) fn run(shell: Shell, name: &str) -> Ended {
     let mut script = Vec::new();
-    generate(shell, &mut Cli::command(), name, &mut script);
+    generate(shell, &mut shown(&Cli::command()), name, &mut script);
     print::text(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
+}
+
+/// The command line without what is hidden, which shells would offer all the same.
+fn shown(all: &Command) -> Command {
+    let commands = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let shown = Command::new(String::from(all.get_name())).args(all.get_arguments().cloned());
+    let version = all.get_version().map(String::from).unwrap_or_default();
+    shown.version(version).subcommands(commands)
 }

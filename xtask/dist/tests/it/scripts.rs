@@ -55,10 +55,20 @@ fn completions_are_of_both_names_and_ones_that_the_shell_reads() {
 fn completions_complete_in_a_real_bash() {
     let data = folder("completing");
     run(Command::new("dpkg-deb").arg("--extract").arg(made::first().file(".deb")).arg(&data));
-    let complete = "source \"$0\"; COMP_WORDS=(ccm services ex); COMP_CWORD=2; \
-                    _ccm ccm ex services; echo \"${COMPREPLY[*]}\"";
     let script = data.join("usr/share/bash-completion/completions/ccm");
-    assert_eq!(run(Command::new("bash").args(["-c", complete]).arg(script)), "export\n");
+    let complete = |words: &str, word: &str| {
+        let line = format!(
+            "source \"$0\"; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _ccm ccm '{word}' ccm; echo \"${{COMPREPLY[*]}}\""
+        );
+        run(Command::new("bash").args(["-c", &line]).arg(&script))
+    };
+    assert_eq!(complete("ccm services ex", "ex"), "export\n");
+    let all = complete("ccm ''", "");
+    let offered: Vec<&str> = all.split_whitespace().collect();
+    for (command, is_offered) in [("status", true), ("guard", false), ("man", false)] {
+        assert_eq!(offered.contains(&command), is_offered, "{command} in {all}");
+    }
 }
 
 #[test]
