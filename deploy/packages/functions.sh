@@ -47,12 +47,12 @@ replace_daemon() {
     if [ "${pid:-0}" -eq 0 ]; then
         return 0
     fi
-    # This command reads the configuration and asks nobody; 64 is a configuration it refuses.
+    # 64 is a configuration that the new program does not take.
     refused=0
-    /usr/bin/ccm diverged list --config "$config" >/dev/null 2>&1 || refused=$?
+    words=$(/usr/bin/ccm check --config "$config" 2>&1) || refused=$?
     if [ "$refused" -eq 64 ]; then
-        echo "ccm: the running daemon was left as it is, for the new one refuses $config:" >&2
-        /usr/bin/ccm diverged list --config "$config" >/dev/null || true
+        echo "ccm: the running daemon was left as it is, for the new one refuses its configuration:" >&2
+        echo "$words" >&2
         echo "ccm: mend it, then: systemctl restart $unit" >&2
         return 0
     fi
