@@ -17,7 +17,6 @@ pub(crate) fn run(shell: Shell, name: &str) -> Ended {
 /// The command line without what is hidden, which shells would offer all the same.
 fn shown(all: &Command) -> Command {
     let commands = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
-    let shown = Command::new(String::from(all.get_name())).args(all.get_arguments().cloned());
-    let version = all.get_version().map(String::from).unwrap_or_default();
-    shown.version(version).subcommands(commands)
+    let shown = Command::new("ccm").version(env!("CARGO_PKG_VERSION"));
+    shown.args(all.get_arguments().cloned()).subcommands(commands)
 }
