@@ -55,34 +55,32 @@ fn append(builder: &mut Builder<Vec<u8>>, time: u32, path: &str, entry: &Entry) 
     header.set_username("root")?;
     header.set_groupname("root")?;
     header.set_size(entry.bytes().len() as u64);
+    let mut path = String::from(path);
     match &entry.what {
         What::Folder => {
             header.set_entry_type(EntryType::Directory);
             header.set_mode(FOLDER);
-            name(&mut header, &format!("{path}/"))?;
+            path.push('/');
         }
         What::File { mode, .. } => {
             header.set_entry_type(EntryType::Regular);
             header.set_mode(*mode);
-            name(&mut header, path)?;
         }
         What::Link { to } => {
             header.set_entry_type(EntryType::Symlink);
             header.set_mode(LINK);
             header.set_link_name(to)?;
-            name(&mut header, path)?;
         }
     }
-    header.set_cksum();
-    Ok(builder.append(&header, entry.bytes())?)
-}
-
-/// The name as it is: the library would take away the `./` that dpkg's own archives begin with.
-fn name(header: &mut Header, path: &str) -> Result<()> {
+    if !path.starts_with("./") {
+        return Ok(builder.append_data(&mut header, path, entry.bytes())?);
+    }
+    // The library would take away the `./` that dpkg's own archives begin with.
     let field = &mut header.as_old_mut().name;
     ensure!(path.len() < field.len(), "{path} is longer than a tar header has room for");
     field[..path.len()].copy_from_slice(path.as_bytes());
-    Ok(())
+    header.set_cksum();
+    Ok(builder.append(&header, entry.bytes())?)
 }
 
 #[cfg(test)]
