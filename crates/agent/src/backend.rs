@@ -4,9 +4,12 @@
 //! interrupts a stop that gives the backend its grace. Arming the
 //! guard has a way of its own, so that a renewal never waits behind a slow stop.
 
+mod attend;
 mod guard_link;
 mod health;
 mod port;
+mod restarts;
+mod standing;
 mod unit_watch;
 
 use std::sync::Arc;
@@ -15,10 +18,11 @@ use ccm_role::{Event, OpId, Outcome};
 use ccm_types::Monotonic;
 use tokio::sync::{mpsc, watch};
 
+pub(crate) use attend::{admit, attend};
 pub(crate) use guard_link::{GuardLink, GuardProgram, meet};
-pub(crate) use health::{Watched, watch_health};
+pub(crate) use health::Watched;
 pub(crate) use port::{BackendPort, Measured, Runner};
-pub(crate) use unit_watch::watch_unit;
+pub(crate) use restarts::Restarts;
 
 /// What the lane is asked to do.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub(crate) struct Lane {
     pub(crate) kill_asked: watch::Receiver<OpId>,
     /// Whether the backend has been started and not been told to stop: its end is news then.
     pub(crate) serving: watch::Sender<bool>,
+    /// Whether it was seen gone and has not been started since: its presence is news then.
+    pub(crate) off: watch::Sender<bool>,
 }
 
 impl Lane {
@@ -49,19 +55,29 @@ impl Lane {
     pub(crate) async fn run(self, mut requests: mpsc::Receiver<(OpId, Request)>) {
         while let Some((op, request)) = requests.recv().await {
             let outcome = match request {
-                Request::Start => self.start(op).await,
+                Request::Start => {
+                    self.off.send_replace(false);
+                    self.start(op).await
+                }
                 Request::Stop => {
                     self.serving.send_replace(false);
-                    self.stop(op).await
+                    self.gone(self.stop(op).await)
                 }
                 Request::Kill(gone_by) => {
                     self.serving.send_replace(false);
-                    self.port.kill(gone_by).await
+                    self.gone(self.port.kill(gone_by).await)
                 }
             };
             // The loop has ended when nobody listens.
             self.events.send(Event::Done { op, outcome }).await.ok();
         }
+    }
+
+    fn gone(&self, outcome: Outcome) -> Outcome {
+        if outcome == Outcome::Ok {
+            self.off.send_replace(true);
+        }
+        outcome
     }
 
     async fn start(&self, op: OpId) -> Outcome {

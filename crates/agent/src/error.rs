@@ -67,6 +67,12 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// The configuration, or the unit that it names, has to be changed.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Unit(UnitError::StartsItself { .. }))
+    }
+
     /// Worth trying again without a change.
     #[must_use]
     pub fn is_transient(&self) -> bool {

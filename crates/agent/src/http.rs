@@ -22,7 +22,7 @@ use crate::tasks::Tasks;
 /// Between two tries to listen at an address that is in use.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// What is wrong with the endpoints at present, by the key that configures them.
+/// What is wrong at present with the endpoints and the unit, by the key that configures them.
 pub(crate) type Problems = BTreeMap<&'static str, String>;
 
 /// Starts what is configured; `problems` follows what cannot be listened at.

@@ -49,6 +49,6 @@ pub use nats::{ConnectError, connect};
 pub use run::run;
 pub use secret::without_secret;
 pub use settings::{
-    BackendKind, BackendSettings, FileSettings, HttpSettings, NatsSettings, Settings,
+    BackendKind, BackendSettings, EnabledUnit, FileSettings, HttpSettings, NatsSettings, Settings,
 };
 pub use supervisor::{Supervisor, SupervisorError};

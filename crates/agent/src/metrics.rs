@@ -7,3 +7,6 @@ mod steps;
 pub(crate) use lease::{Leaderships, watch_renewals};
 pub(crate) use replication::watch_replication;
 pub(crate) use steps::{PHASES, Steps, phase_name};
+
+#[cfg(test)]
+pub(crate) use steps::tests::values;

@@ -24,7 +24,7 @@ use ccm_wal_ltx::compact::CompactProgress;
 use ccm_wal_ltx::local;
 use tokio::sync::watch;
 
-use crate::backend::{BackendPort, Measured};
+use crate::backend::{BackendPort, Measured, Restarts};
 use crate::files::{Capturing, View};
 use crate::http::Problems;
 use crate::outcome;
@@ -59,6 +59,7 @@ pub(crate) struct Observer {
     /// Why this node would not take a lease that is free.
     pub(crate) not_eligible: watch::Receiver<Option<String>>,
     pub(crate) tunables: watch::Receiver<Tunables>,
+    pub(crate) restarts: Arc<Restarts>,
 }
 
 /// How far replication is.
@@ -271,7 +272,9 @@ impl Observer {
         let http = || self.http.borrow().values().next().cloned();
         let of_data = role.problem.clone().or(vip).or(replication.problem.clone());
         let outdated = || self.tunables.borrow().problem();
-        away.or(of_data).or_else(http).or(full).or(waiting).or_else(outdated)
+        let restarted = || self.restarts.problem(BootClock.now());
+        let small = || full.or(waiting).or_else(outdated).or_else(restarted);
+        away.or(of_data).or_else(http).or_else(small)
     }
 
     fn replication(&self) -> Replication {

@@ -19,7 +19,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{self, BackendPort, GuardLink, GuardProgram, Measured, Runner, Watched};
+use crate::backend::{
+    self, BackendPort, GuardLink, GuardProgram, Measured, Restarts, Runner, Watched,
+};
 use crate::chronicle::Chronicle;
 use crate::dispatch::{Dispatch, LANE_QUEUE, ToVip};
 use crate::event_loop::{EventLoop, Inputs, Shown};
@@ -66,6 +68,7 @@ struct Here {
     serving: watch::Sender<bool>,
     found: Option<Armed>,
     counts: Arc<Counts>,
+    restarts: Arc<Restarts>,
     http: Arc<HttpNode>,
     http_problems: watch::Receiver<Problems>,
     history: History,
@@ -168,24 +171,18 @@ async fn look_around(
         stop_timeout: backend.stop_timeout,
     });
     let armed = hello.as_ref().filter(|hello| !hello.expired).and_then(|h| h.armed.clone());
-    let running = match hello.map(|hello| hello.backend) {
-        Some(BackendState::Running { .. }) => true,
-        Some(BackendState::External) => {
-            let Measured { status, .. } = port.measure().await;
-            is_up(status)
-        }
-        Some(BackendState::Stopped | BackendState::Stopping | BackendState::Exited { .. })
-        | None => false,
-    };
+    let running = runs(hello.map(|hello| hello.backend), &port).await;
     let found = armed.filter(|_| running);
     let vip = settings.vip.clone().map(VipPort::new);
     let counts = Arc::new(Counts::new(&settings.cluster, &settings.node));
     look_at_vip(vip.as_ref(), &former_vips, found.is_some(), &counts, tasks).await;
     let (problems, http_problems) = watch::channel(Problems::new());
+    backend::admit(settings, &port, found.is_some(), &problems, tasks).await?;
     let (seen, shown) = (Arc::clone(&port), http_problems.clone());
     let (told, counting) = (history.clone(), Arc::clone(&counts));
     let http = HttpNode::new(settings.clone(), seen, vip.clone(), counting, shown, told);
     http::start(settings.http, &http, &problems, tasks);
+    let restarts = Restarts::new(Arc::clone(&counts));
     Ok(Here {
         local,
         epoch,
@@ -194,11 +191,25 @@ async fn look_around(
         serving,
         found,
         counts,
+        restarts,
         http,
         http_problems,
         history,
         aside,
     })
+}
+
+/// Whether a backend is there, by what the guard says of it.
+async fn runs(said: Option<BackendState>, port: &BackendPort) -> bool {
+    match said {
+        Some(BackendState::Running { .. }) => true,
+        Some(BackendState::External) => {
+            let Measured { status, .. } = port.measure().await;
+            is_up(status)
+        }
+        Some(BackendState::Stopped | BackendState::Stopping | BackendState::Exited { .. })
+        | None => false,
+    }
 }
 
 /// Nothing of an earlier run stays on the interface, except under a lease that goes on: this does
@@ -288,8 +299,7 @@ async fn runner(settings: &Settings, link: Option<Arc<GuardLink>>) -> Result<Run
         }
         (BackendKind::Process(_), None) => Err(RunError::NoGuard),
         (BackendKind::Systemd(name), guard) => {
-            let unit = Unit::connect(Bus::System, name).await?;
-            Ok(Runner::Systemd { unit, guard })
+            Ok(Runner::Systemd { unit: Unit::connect(Bus::System, name).await?, guard })
         }
     }
 }
@@ -354,7 +364,8 @@ impl Daemon<'_> {
         let (nodes, node) = (self.joined.nodes.clone(), self.settings.node.clone());
         let (history, client) = (self.here.history.clone(), self.joined.client.clone());
         self.tasks.spawn("history", history.clone().run(client.clone(), self.joined.replicas));
-        let steps = Steps::new(Arc::clone(&self.here.counts));
+        let restarts = Arc::clone(&self.here.restarts);
+        let steps = Steps::new(Arc::clone(&self.here.counts), restarts);
         let (place, tunables) = (self.place.clone(), self.tunables.clone());
         let rested = CancellationToken::new();
         let dispatch = self.lanes(view, announce, marker, rested.clone());
@@ -472,6 +483,7 @@ impl Daemon<'_> {
             history: self.here.history.clone(),
             aside: Mutex::new(self.here.aside.clone()),
             not_eligible,
+            restarts: Arc::clone(&self.here.restarts),
         })
     }
 
@@ -505,21 +517,18 @@ impl Daemon<'_> {
         });
         let stop_asked = watch::Sender::new(OpId(0));
         let kill_asked = watch::Sender::new(OpId(0));
+        let off = watch::Sender::new(false);
+        let absent = off.subscribe();
         let lane = backend::Lane {
             port: Arc::clone(&here.port),
             events: events.clone(),
             stop_asked: stop_asked.subscribe(),
             kill_asked: kill_asked.subscribe(),
             serving: here.serving.clone(),
+            off,
         };
         tasks.spawn("backend lane", lane.run(backend_queue));
-        let (watched, serving) = (here.port.watched.clone(), here.serving.subscribe());
-        tasks.spawn("health watch", backend::watch_health(watched, serving, events.clone()));
-        if let Runner::Systemd { unit, .. } = &here.port.runner {
-            let serving = here.serving.subscribe();
-            let watching = backend::watch_unit(unit.clone(), serving, events.clone());
-            tasks.spawn("unit watch", watching);
-        }
+        backend::attend(&here.port, &here.serving, absent, (&here.counts, &events), tasks);
         let vip = here.vip.map(|port| to_vip(port, &events, tasks));
         let leaderships = Leaderships::new(here.counts, settings.node.clone());
         tasks.spawn("lease watch", lease::forward(joined.changes, events.clone(), leaderships));

@@ -116,6 +116,8 @@ impl FileSettings {
 pub struct BackendSettings {
     /// systemd unit or process.
     pub kind: BackendKind,
+    /// What becomes of a unit that a boot starts.
+    pub enabled_unit: EnabledUnit,
     /// Probed with GET; `None` does not probe.
     pub health: Option<String>,
     /// How long a start may take until the first healthy answer.
@@ -126,6 +128,17 @@ pub struct BackendSettings {
     pub health_interval: Duration,
     /// How long one probe may take.
     pub health_timeout: Duration,
+}
+
+/// What becomes of a unit that a boot, a timer or a socket starts: it would run beside the backend
+/// of another node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EnabledUnit {
+    /// The daemon does not start. One that finds its backend serving goes on, and says so.
+    #[default]
+    Refuse,
+    /// It is disabled, which needs root.
+    Disable,
 }
 
 /// Who runs the backend.

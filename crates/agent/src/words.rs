@@ -8,10 +8,10 @@ use ccm_role::{Event, Leader};
 use ccm_types::{Epoch, Monotonic, NodeId};
 
 /// Restarts of a backend within [`RESTART_WINDOW`] before the lease is handed over.
-const RESTARTS_MAX: u32 = 3;
+pub(crate) const RESTARTS_MAX: u32 = 3;
 
 /// See [`RESTARTS_MAX`].
-const RESTART_WINDOW: Duration = Duration::from_secs(600);
+pub(crate) const RESTART_WINDOW: Duration = Duration::from_secs(600);
 
 /// What the machine has to know of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]

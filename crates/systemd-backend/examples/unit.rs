@@ -1,4 +1,4 @@
-//! Starts, stops, kills or watches a unit.
+//! Starts, ends, kills or watches a unit, says who else starts it and what it wrote last.
 //!
 //! ```text
 //! cargo run -p ccm-systemd-backend --example unit -- ssh state
@@ -9,12 +9,16 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use ccm_systemd_backend::{Bus, Unit};
+use ccm_systemd_backend::{Bus, Patience, Unit};
 
 /// How long systemd may take for what is asked.
 const WITHIN: Duration = Duration::from_secs(30);
 
-const USAGE: &str = "usage: unit [--user] NAME state|start|stop|kill|watch";
+/// From the stop job to SIGKILL.
+const GRACE: Duration = Duration::from_secs(10);
+
+const USAGE: &str =
+    "usage: unit [--user] NAME state|start|stop|end|kill|watch|starters|disable|log";
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -24,13 +28,17 @@ async fn main() -> Result<()> {
         words.remove(0);
     }
     let [name, verb] = words.as_slice() else { bail!(USAGE) };
-    let unit = Unit::connect(if user { Bus::Session } else { Bus::System }, name).await?;
+    let unit = Unit::new(if user { Bus::Session } else { Bus::System }, name);
     let verb = verb.as_str();
     match verb {
         "state" => {}
         "start" => unit.start(WITHIN).await?,
         "stop" => unit.stop(WITHIN).await?,
+        "end" => unit.end(Patience { grace: GRACE, within: WITHIN }).await?,
         "kill" => unit.kill(WITHIN).await?,
+        "starters" => return say(&format!("{:?}", unit.starts_itself().await?)),
+        "disable" => return say(&format!("{:?}", unit.disable().await?)),
+        "log" => return say(&unit.last_lines().await.lines().join("\n")),
         "watch" => return watch(&unit).await,
         _other => bail!(USAGE),
     }

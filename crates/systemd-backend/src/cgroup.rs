@@ -1,6 +1,8 @@
-//! Whether anything is left in a unit's cgroup.
+//! Whether anything is left in a unit's cgroup, and its end without systemd.
 
 use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Where cgroup hierarchies with systemd's tree are mounted: unified, hybrid, legacy.
 const ROOTS: [&str; 3] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"];
@@ -21,10 +23,44 @@ pub(crate) fn look(control_group: &str) -> Seen {
     look_under(ROOTS.iter().map(Path::new), control_group)
 }
 
-fn look_under<'a>(roots: impl Iterator<Item = &'a Path>, control_group: &str) -> Seen {
+/// Sends SIGKILL to everything in the cgroup that systemd names `control_group`, when that is the
+/// one of `unit`; whether there was something to send it to. Needs root.
+pub(crate) fn kill(control_group: &str, unit: &str) -> bool {
+    kill_under(ROOTS.iter().map(Path::new), control_group, unit)
+}
+
+fn kill_under<'a>(roots: impl Iterator<Item = &'a Path>, control_group: &str, unit: &str) -> bool {
+    // Never a slice, and never the whole machine.
+    if control_group.rsplit('/').next() != Some(unit) {
+        return false;
+    }
+    let dirs = dirs_under(roots, control_group);
+    dirs.iter().map(|dir| kill_in(dir)).fold(false, |any, one| any | one)
+}
+
+/// Since Linux 5.14 at once (cgroups(7), `cgroup.kill`), else one after another.
+fn kill_in(dir: &Path) -> bool {
+    if dir.join("cgroup.kill").exists() && std::fs::write(dir.join("cgroup.kill"), "1").is_ok() {
+        return true;
+    }
+    let procs = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    let pids = procs.lines().filter_map(|line| Pid::from_raw(line.trim().parse().ok()?));
+    let mut any = pids.fold(false, |any, pid| kill_process(pid, Signal::KILL).is_ok() | any);
+    for below in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if below.path().is_dir() {
+            any |= kill_in(&below.path());
+        }
+    }
+    any
+}
+
+fn dirs_under<'a>(roots: impl Iterator<Item = &'a Path>, control_group: &str) -> Vec<PathBuf> {
     let name = control_group.trim_start_matches('/');
-    let dirs: Vec<PathBuf> =
-        roots.map(|root| root.join(name)).filter(|dir| !name.is_empty() && dir.is_dir()).collect();
+    roots.map(|root| root.join(name)).filter(|dir| !name.is_empty() && dir.is_dir()).collect()
+}
+
+fn look_under<'a>(roots: impl Iterator<Item = &'a Path>, control_group: &str) -> Seen {
+    let dirs = dirs_under(roots, control_group);
     if dirs.is_empty() {
         Seen::Nothing
     } else if dirs.iter().all(|dir| nobody_in(dir)) {
@@ -84,5 +120,37 @@ mod tests {
     fn a_unit_without_a_cgroup_is_not_the_whole_machine() {
         assert_eq!(look(""), Seen::Nothing);
         assert_eq!(look("/"), Seen::Nothing);
+    }
+
+    #[test]
+    fn only_the_cgroup_of_the_unit_is_ever_killed() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("app.slice/x.service");
+        std::fs::create_dir_all(&dir).unwrap();
+        for at in [root.path(), &root.path().join("app.slice"), &dir] {
+            std::fs::write(at.join("cgroup.kill"), "").unwrap();
+        }
+        let kill = |group| kill_under([root.path()].into_iter(), group, "x.service");
+        for other in
+            ["", "/", "/app.slice", "/app.slice/", "/app.slice/y.service", "/gone/x.service"]
+        {
+            assert!(!kill(other), "{other}");
+        }
+        let said = |at: &Path| std::fs::read_to_string(at.join("cgroup.kill")).unwrap();
+        assert_eq!(said(&dir), "");
+        assert!(kill("/app.slice/x.service"));
+        assert_eq!(said(&dir), "1");
+        assert_eq!((said(root.path()), said(dir.parent().unwrap())), Default::default());
+    }
+
+    #[test]
+    fn without_a_kill_of_the_kernel_each_process_is_killed_to_the_bottom() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("x.service/below");
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        std::fs::write(dir.join("cgroup.procs"), format!("{}\n", child.id())).unwrap();
+        assert!(kill_under([root.path()].into_iter(), "/x.service", "x.service"));
+        assert!(!child.wait().unwrap().success());
     }
 }

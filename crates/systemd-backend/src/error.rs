@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use zbus::DBusError as _;
 
+use crate::{LastLines, SelfStart};
+
 /// Why systemd or the unit did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnitError {
@@ -57,17 +59,58 @@ pub enum UnitError {
     },
     /// The unit was started too often in too short a time.
     #[error(
-        "systemd does not {doing} {unit} again so soon (StartLimitBurst=): journalctl -u {unit} \
-         says why it ends, systemctl reset-failed {unit} lets it start"
+        "systemd does not {doing} {unit} again so soon (StartLimitBurst=){lines}; journalctl -u \
+         {unit} says why it ends, systemctl reset-failed {unit} lets it start"
     )]
     StartLimit {
         /// What was tried.
         doing: &'static str,
         /// The unit.
         unit: String,
+        /// What its last run wrote.
+        lines: LastLines,
+    },
+    /// Its file says that nobody starts it by name.
+    #[error(
+        "{unit} may not be started by name, because its file says RefuseManualStart= or \
+         RefuseManualStop=: take that out"
+    )]
+    Refusing {
+        /// The unit.
+        unit: String,
+    },
+    /// Something else of systemd comes first.
+    #[error(
+        "systemd does not {doing} {unit} now, because a job that cannot be taken back contradicts \
+         it: it is being stopped, or the host shuts down; see systemctl list-jobs"
+    )]
+    Busy {
+        /// What was tried.
+        doing: &'static str,
+        /// The unit.
+        unit: String,
+    },
+    /// Somebody else has asked for something else meanwhile.
+    #[error(
+        "somebody has canceled the {doing} of {unit}, or asked systemd for the contrary: only ccm \
+         starts and stops it"
+    )]
+    Replaced {
+        /// What was tried.
+        doing: &'static str,
+        /// The unit.
+        unit: String,
+    },
+    /// A boot, a clock or a client starts it.
+    #[error("{}", self_start(unit, how))]
+    StartsItself {
+        /// The unit.
+        unit: String,
+        /// How that comes.
+        how: SelfStart,
     },
     /// The job ended otherwise than well.
-    #[error("could not {doing} {unit}: {why}; journalctl -u {unit} says more")]
+    #[error("could not {doing} {unit}: {why}{lines}; journalctl -u {unit} says more")]
     Failed {
         /// What was tried.
         doing: &'static str,
@@ -75,6 +118,8 @@ pub enum UnitError {
         unit: String,
         /// How the job ended, and the unit, in words.
         why: String,
+        /// What its run wrote last.
+        lines: LastLines,
     },
     /// It takes longer than it may; what was asked may still happen.
     #[error("{unit} did not {doing} within {within:?}")]
@@ -95,12 +140,16 @@ impl UnitError {
         match self {
             Self::Bus { .. }
             | Self::StartLimit { .. }
+            | Self::Busy { .. }
+            | Self::Replaced { .. }
             | Self::Failed { .. }
             | Self::TimedOut { .. } => true,
             Self::Missing { .. }
             | Self::Masked { .. }
             | Self::Broken { .. }
             | Self::Unmet { .. }
+            | Self::Refusing { .. }
+            | Self::StartsItself { .. }
             | Self::Denied { .. } => false,
         }
     }
@@ -124,10 +173,31 @@ impl UnitError {
             "org.freedesktop.systemd1.BadUnitSetting" | "org.freedesktop.systemd1.LoadFailed" => {
                 Self::Broken { unit }
             }
+            "org.freedesktop.systemd1.OnlyByDependency" => Self::Refusing { unit },
+            "org.freedesktop.systemd1.TransactionIsDestructive"
+            | "org.freedesktop.systemd1.TransactionJobsConflicting"
+            | "org.freedesktop.systemd1.ShuttingDown" => Self::Busy { doing, unit },
             "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
             | "org.freedesktop.DBus.Error.AccessDenied" => Self::Denied { doing, unit },
             _other => Self::Bus { doing, source },
         }
+    }
+}
+
+fn self_start(unit: &str, how: &SelfStart) -> String {
+    let mend = format!(
+        "systemctl disable {unit}, or set backend.enabledUnit to \"disable\": it would run beside \
+         the backend of another node"
+    );
+    match how {
+        SelfStart::Enabled => format!("{unit} is enabled, so every boot starts it: {mend}"),
+        SelfStart::PulledIn { by } => format!("{unit} is started by {}: {mend}", by.join(", ")),
+        SelfStart::Along { with } => format!(
+            "{unit} is started along with {}: give those Requisite= or PartOf= instead of Wants= \
+             or Requires=, or it runs beside the backend of another node",
+            with.join(", ")
+        ),
+        SelfStart::No => format!("nothing starts {unit} by itself"),
     }
 }
 
@@ -168,5 +238,47 @@ mod tests {
             assert!(!error.is_transient(), "{name}");
         }
         assert!(said("org.freedesktop.DBus.Error.NoReply").is_transient());
+    }
+
+    #[test]
+    fn each_refusal_of_systemd_has_its_own_error() {
+        let table = [
+            ("org.freedesktop.systemd1.NoSuchUnit", "Missing", false),
+            ("org.freedesktop.DBus.Error.InvalidArgs", "Missing", false),
+            ("org.freedesktop.systemd1.UnitMasked", "Masked", false),
+            ("org.freedesktop.systemd1.BadUnitSetting", "Broken", false),
+            ("org.freedesktop.systemd1.LoadFailed", "Broken", false),
+            ("org.freedesktop.systemd1.OnlyByDependency", "Refusing", false),
+            ("org.freedesktop.systemd1.TransactionIsDestructive", "Busy", true),
+            ("org.freedesktop.systemd1.TransactionJobsConflicting", "Busy", true),
+            ("org.freedesktop.systemd1.ShuttingDown", "Busy", true),
+            ("org.freedesktop.DBus.Error.AccessDenied", "Denied", false),
+            ("org.freedesktop.DBus.Error.NameHasNoOwner", "Bus", true),
+            ("org.example.AWordOfTheFuture", "Bus", true),
+        ];
+        for (name, expected, transient) in table {
+            let error = said(name);
+            let shown = format!("{error:?}");
+            assert!(shown.starts_with(&format!("{expected} {{")), "{name}: {shown}");
+            assert_eq!(error.is_transient(), transient, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_unit_that_something_else_starts_names_it_and_how_to_mend_it() {
+        let names = |names: &[&str]| names.iter().copied().map(String::from).collect();
+        let by = names(&["multi-user.target", "x.timer"]);
+        let table = [
+            (SelfStart::Enabled, vec!["enabled", "systemctl disable x.service"]),
+            (SelfStart::PulledIn { by }, vec!["multi-user.target, x.timer", "systemctl disable"]),
+            (SelfStart::Along { with: names(&["y.service"]) }, vec!["y.service", "Requisite="]),
+            (SelfStart::No, vec!["nothing starts"]),
+        ];
+        for (how, expected) in table {
+            let error = UnitError::StartsItself { unit: String::from("x.service"), how };
+            for words in expected {
+                assert!(error.to_string().contains(words), "{error}");
+            }
+        }
     }
 }

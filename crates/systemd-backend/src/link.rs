@@ -12,6 +12,9 @@ use crate::bus::{ManagerProxy, ServiceObjectProxy, UnitObjectProxy};
 /// How long systemd may take to answer one call.
 pub(crate) const CALL_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long the bus may take to let us in: it is on this machine.
+const BUS_WITHIN: Duration = Duration::from_secs(2);
+
 /// Clones share the connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
@@ -29,18 +32,35 @@ impl Link {
         if let Some(connection) = kept.filter(|connection| !connection.is_closed()) {
             return Ok(connection);
         }
-        let building = self.bus.builder().method_timeout(CALL_WITHIN).build();
-        let connection = match tokio::time::timeout(CALL_WITHIN, building).await {
-            Ok(built) => built?,
-            Err(_elapsed) => {
-                let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
-                return Err(zbus::Error::InputOutput(Arc::new(late)));
-            }
-        };
-        // Without it systemd sends no signals.
-        ManagerProxy::new(&connection).await?.subscribe().await?;
+        let connection = self.subscribed().await?;
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
         Ok(connection)
+    }
+
+    /// A connection that systemd sends its signals to.
+    async fn subscribed(&self) -> zbus::Result<Connection> {
+        let connecting = async {
+            let connection = self.bus.builder().method_timeout(CALL_WITHIN).build().await?;
+            // Without it systemd sends no signals.
+            ManagerProxy::new(&connection).await?.subscribe().await?;
+            Ok(connection)
+        };
+        match tokio::time::timeout(BUS_WITHIN, connecting).await {
+            Ok(connected) => connected,
+            Err(_elapsed) => {
+                let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+                Err(zbus::Error::InputOutput(Arc::new(late)))
+            }
+        }
+    }
+
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// The next call makes a new connection.
+    pub(crate) fn forget(&self) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     pub(crate) async fn manager(&self) -> zbus::Result<ManagerProxy<'static>> {

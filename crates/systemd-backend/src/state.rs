@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::decide::{Ended, Verdict, verdict};
+
 /// systemd's ActiveState.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActiveState {
@@ -34,18 +36,6 @@ impl ActiveState {
         }
     }
 
-    /// Nothing runs, and nothing is about to.
-    pub(crate) fn is_down(self) -> bool {
-        match self {
-            Self::Inactive | Self::Failed => true,
-            Self::Active
-            | Self::Reloading
-            | Self::Activating
-            | Self::Deactivating
-            | Self::Maintenance => false,
-        }
-    }
-
     fn word(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -70,8 +60,13 @@ pub struct UnitState {
     pub load: String,
     /// How it ended last: `success`, `exit-code`, `signal` and the like.
     pub result: String,
+    /// How its last main process ended: 1 by exiting, 2 by a signal, 3 by a signal that dumps
+    /// core, 0 not at all (sigaction(2), `CLD_…`).
+    pub exit_code: i32,
     /// The exit status of the last main process, or the signal that ended it.
     pub exit_status: i32,
+    /// How often systemd has started it again by itself since it was last started.
+    pub restarts: u32,
     /// The main process; 0 when there is none.
     pub main_pid: u32,
     /// When it became active, by CLOCK_MONOTONIC, in microseconds; 0 when it never was.
@@ -82,8 +77,25 @@ impl UnitState {
     /// For people.
     #[must_use]
     pub fn in_words(&self) -> String {
-        let Self { active, sub, result, exit_status, .. } = self;
-        format!("{} ({sub}): {}", active.word(), result_in_words(result, *exit_status))
+        let Self { active, sub, result, exit_code, exit_status, .. } = self;
+        let ended = Ended { result, code: *exit_code, status: *exit_status };
+        let words = match self.verdict() {
+            // systemd forgets the end of a unit that nothing refers to.
+            Verdict::Down if *exit_code == 0 => String::from("it was stopped, or it never ran"),
+            Verdict::Down
+            | Verdict::Failed
+            | Verdict::Up
+            | Verdict::Starting
+            | Verdict::Restarting
+            | Verdict::Stopping => ended.in_words(),
+        };
+        format!("{} ({sub}): {words}", active.word())
+    }
+
+    /// What that comes to.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        verdict(self.active, &self.sub)
     }
 
     /// How long it has been active.
@@ -105,23 +117,4 @@ impl UnitState {
             | ActiveState::Maintenance => Duration::ZERO,
         }
     }
-}
-
-/// systemd's Result of a service, in words (systemd.exec(5), "$SERVICE_RESULT").
-pub(crate) fn result_in_words(result: &str, exit_status: i32) -> String {
-    let words = match result {
-        "success" => "nothing has failed",
-        "exit-code" => return format!("its process exited with status {exit_status}"),
-        "signal" => return format!("its process was ended by signal {exit_status}"),
-        "core-dump" => "its process crashed",
-        "timeout" => "it took longer than TimeoutStartSec= or TimeoutStopSec= of the unit allow",
-        "watchdog" => "it stopped feeding the watchdog of the unit",
-        "oom-kill" => "the kernel ended it because memory ran out",
-        "resources" => "systemd lacked a file or a resource that the unit asks for",
-        "protocol" => "it did not do what Type= of the unit promises",
-        "exec-condition" => "ExecCondition= of the unit said no",
-        "start-limit-hit" => "it was started too often in too short a time",
-        other => return format!("its result is '{other}'"),
-    };
-    String::from(words)
 }

@@ -1,28 +1,29 @@
 //! One unit.
 
+mod boot;
+mod ending;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::cgroup::{self, Seen};
+use crate::decide::{Asked, verdict};
 use crate::job::Job;
 use crate::link::{CALL_WITHIN, Link};
-use crate::{ActiveState, Bus, UnitError, UnitState, Watch};
+use crate::{ActiveState, Bus, LastLines, Patience, UnitError, UnitState, Verdict, Watch};
+use ending::Left;
 
-/// Between two looks at a unit that is ending.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// Between two signals to what is left of a unit: a process that was just started is hit by the
-/// next one.
-const LOOKS_PER_KILL: u32 = 5;
-
-const SIGKILL: i32 = 9;
+/// How long what an earlier run has left in the cgroup may take to die of SIGKILL.
+const STRAYS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A unit of one systemd. Clones share the connection, which is made again when it breaks.
 #[derive(Debug, Clone)]
 pub struct Unit {
     link: Link,
     name: String,
+    /// Its cgroup as systemd named it last: systemd may forget it before the last process ends.
+    group: Arc<Mutex<String>>,
 }
 
 impl Unit {
@@ -31,10 +32,16 @@ impl Unit {
     /// # Errors
     /// [`UnitError::Bus`] when systemd does not answer within seconds.
     pub async fn connect(bus: Bus, name: &str) -> Result<Self, UnitError> {
-        let name = format!("{}.service", name.strip_suffix(".service").unwrap_or(name));
-        let unit = Self { link: Link::new(bus), name };
+        let unit = Self::new(bus, name);
         unit.link.manager().await.map_err(|source| unit.refused("connect to systemd", source))?;
         Ok(unit)
+    }
+
+    /// Does not ask systemd for anything yet. `name` may leave `.service` out.
+    #[must_use]
+    pub fn new(bus: Bus, name: &str) -> Self {
+        let name = format!("{}.service", name.strip_suffix(".service").unwrap_or(name));
+        Self { link: Link::new(bus), name, group: Arc::default() }
     }
 
     /// The full name.
@@ -44,78 +51,31 @@ impl Unit {
     }
 
     /// Starts it and returns when systemd calls it started, which is what `Type=` of the unit
-    /// makes of it; a start limit that was hit is forgotten first. A unit that runs stays as it is.
+    /// makes of it. A unit that runs stays as it is.
+    ///
+    /// What an earlier run has left in its cgroup is killed first: two of them would have the
+    /// same files open. A start limit that was hit is forgotten first, because it counts the
+    /// starts of a unit that moves to and fro as well as those of one that fails; how often a
+    /// unit is started that fails is for the caller to bound.
     ///
     /// # Errors
     /// [`UnitError`]; after [`UnitError::TimedOut`] the start goes on until it is stopped.
     pub async fn start(&self, within: Duration) -> Result<(), UnitError> {
         let starting = async {
-            self.check_loaded().await?;
+            self.usable().await?;
+            if self.left().await? == Left::Strays {
+                tracing::warn!(unit = %self.name, "processes of an earlier run are left: killed");
+                self.end(Patience::killing(STRAYS_WITHIN)).await?;
+            }
             let manager = self.link.manager().await.map_err(|e| self.refused("start", e))?;
             // Whether it may be refused depends on the polkit rules, and nothing here does on it.
             if let Err(error) = manager.reset_failed_unit(&self.name).await {
                 tracing::debug!(%error, unit = %self.name, "the start limit was not forgotten");
             }
-            Job::Start.run(&self.link, &self.name).await?;
+            Job::queue(Asked::Start, &self.link, &self.name).await?.ended().await?;
             self.check_met().await
         };
         self.bounded("start", within, starting).await
-    }
-
-    /// Stops it, and returns when nothing of it is left. A unit that is not there is stopped.
-    ///
-    /// # Errors
-    /// [`UnitError::TimedOut`] when something is left: then [`Unit::kill`].
-    pub async fn stop(&self, within: Duration) -> Result<(), UnitError> {
-        let stopping = async {
-            // systemd may forget the unit, and with it the cgroup, before the last process ends.
-            let group = self.control_group().await?;
-            // Also when it does not run: a start may be waiting for its turn.
-            match Job::Stop.run(&self.link, &self.name).await {
-                Ok(()) | Err(UnitError::Missing { .. }) => {}
-                Err(error) => return Err(error),
-            }
-            while !self.gone(&group).await? {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-            Ok(())
-        };
-        self.bounded("stop", within, stopping).await
-    }
-
-    /// Sends SIGKILL to everything in it until nothing is left, and keeps systemd from starting
-    /// it again.
-    ///
-    /// # Errors
-    /// [`UnitError::TimedOut`] when something is left. The others of [`Unit::stop`].
-    pub async fn kill(&self, within: Duration) -> Result<(), UnitError> {
-        self.bounded("end", within, self.kill_until_gone()).await
-    }
-
-    async fn kill_until_gone(&self) -> Result<(), UnitError> {
-        let refused = |source| self.refused("kill", source);
-        let group = self.control_group().await?;
-        let manager = self.link.manager().await.map_err(refused)?;
-        // First the job: while it is there, Restart= starts nothing.
-        match manager.stop_unit(&self.name, "replace").await.map_err(refused) {
-            Ok(_job) => {}
-            Err(UnitError::Missing { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        loop {
-            match manager.kill_unit(&self.name, "all", SIGKILL).await.map_err(refused) {
-                Ok(()) => {}
-                Err(error @ UnitError::Denied { .. }) => return Err(error),
-                // Refused also when there is nothing to kill: the look decides.
-                Err(error) => tracing::debug!(?error, unit = %self.name, "kill"),
-            }
-            for _ in 0..LOOKS_PER_KILL {
-                if self.gone(&group).await? {
-                    return Ok(());
-                }
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        }
     }
 
     /// What it is doing at this moment.
@@ -131,13 +91,13 @@ impl Unit {
                 load: unit.load_state().await?,
                 active_since_us: unit.active_enter_timestamp_monotonic().await?,
                 result: service.result().await?,
+                exit_code: service.exec_main_code().await?,
                 exit_status: service.exec_main_status().await?,
+                restarts: service.n_restarts().await?,
                 main_pid: service.main_pid().await?,
             })
         };
-        let doing = "say what it does";
-        let measuring = async { measuring.await.map_err(|source| self.refused(doing, source)) };
-        self.bounded(doing, CALL_WITHIN, measuring).await
+        self.looking("say what it does", measuring).await
     }
 
     /// Its state as it changes from now on.
@@ -148,70 +108,26 @@ impl Unit {
         Watch::start(self.clone()).await
     }
 
-    /// Whether no process of it is left and systemd is not about to start one, as measured.
-    ///
-    /// # Errors
-    /// [`UnitError::Bus`], [`UnitError::TimedOut`].
-    pub async fn is_gone(&self) -> Result<bool, UnitError> {
-        let looking = async { self.gone(&self.control_group().await?).await };
-        self.bounded("say what is left", CALL_WITHIN, looking).await
-    }
-
-    /// Whether no process is left in its cgroup, as measured; systemd may start one again.
-    ///
-    /// # Errors
-    /// [`UnitError::Bus`], [`UnitError::TimedOut`].
-    pub async fn cgroup_empty(&self) -> Result<bool, UnitError> {
-        let looking = async { self.empty(&self.control_group().await?).await };
-        self.bounded("say what is left", CALL_WITHIN, looking).await
-    }
-
-    pub(crate) async fn changes(&self) -> Result<zbus::fdo::PropertiesChangedStream, UnitError> {
-        let doing = "be watched";
-        let asking = async {
-            self.link.changes(&self.name).await.map_err(|source| self.refused(doing, source))
-        };
-        self.bounded(doing, CALL_WITHIN, asking).await
-    }
-
-    /// [`Unit::is_gone`], also of the cgroup that the unit had before.
-    async fn gone(&self, group: &str) -> Result<bool, UnitError> {
-        if cgroup::look(group) == Seen::Populated {
-            return Ok(false);
-        }
-        let failed = |source| self.refused("look at the unit", source);
-        let (unit, service) = self.link.objects(&self.name).await.map_err(failed)?;
-        let down = ActiveState::parse(&unit.active_state().await.map_err(failed)?).is_down();
-        let (job, _) = unit.job().await.map_err(failed)?;
-        let group = service.control_group().await.map_err(failed)?;
-        Ok(down && job == 0 && self.empty(&group).await?)
-    }
-
-    async fn empty(&self, group: &str) -> Result<bool, UnitError> {
-        match cgroup::look(group) {
-            Seen::Empty => Ok(true),
-            Seen::Populated => Ok(false),
-            Seen::Nothing if group.is_empty() => Ok(true),
-            // Gone, or out of our sight, as in a container: systemd sees it.
-            Seen::Nothing => {
-                let failed = |source| self.refused("look at the unit", source);
-                let manager = self.link.manager().await.map_err(failed)?;
-                match manager.get_unit_processes(&self.name).await.map_err(failed) {
-                    Ok(processes) => Ok(processes.is_empty()),
-                    Err(UnitError::Missing { .. }) => Ok(true),
-                    Err(error) => Err(error),
-                }
+    /// What its last run wrote to the journal, where this user may read that: not without
+    /// membership in `systemd-journal` or `adm`. Takes a second at most.
+    pub async fn last_lines(&self) -> LastLines {
+        let asking = async { self.link.objects(&self.name).await?.0.invocation_id().await };
+        match self.looking("say which run was its last", asking).await {
+            Ok(id) => LastLines::read(&self.name, &id).await,
+            Err(error) => {
+                tracing::debug!(%error, unit = %self.name, "which lines are its last?");
+                LastLines::default()
             }
         }
     }
 
-    async fn control_group(&self) -> Result<String, UnitError> {
-        let failed = |source| self.refused("look at the unit", source);
-        let (_, service) = self.link.objects(&self.name).await.map_err(failed)?;
-        service.control_group().await.map_err(failed)
-    }
-
-    async fn check_loaded(&self) -> Result<(), UnitError> {
+    /// Whether it can be started, as far as that can be known before: its file is there, is no
+    /// mask and makes sense.
+    ///
+    /// # Errors
+    /// [`UnitError::Missing`], [`UnitError::Masked`], [`UnitError::Broken`], [`UnitError::Bus`],
+    /// [`UnitError::TimedOut`].
+    pub async fn usable(&self) -> Result<(), UnitError> {
         let unit = self.name.clone();
         match self.state().await?.load.as_str() {
             "not-found" => Err(UnitError::Missing { unit }),
@@ -221,13 +137,53 @@ impl Unit {
         }
     }
 
+    pub(crate) async fn changes(&self) -> Result<zbus::fdo::PropertiesChangedStream, UnitError> {
+        self.looking("be watched", self.link.changes(&self.name)).await
+    }
+
     /// systemd calls a start done that a condition has kept from happening.
     async fn check_met(&self) -> Result<(), UnitError> {
-        let failed = |source| self.refused("look at the unit", source);
-        let (unit, _) = self.link.objects(&self.name).await.map_err(failed)?;
-        let met = unit.condition_result().await.map_err(failed)?;
-        let down = ActiveState::parse(&unit.active_state().await.map_err(failed)?).is_down();
-        if down && !met { Err(UnitError::Unmet { unit: self.name.clone() }) } else { Ok(()) }
+        let asking = async {
+            let (unit, _) = self.link.objects(&self.name).await?;
+            let active = ActiveState::parse(&unit.active_state().await?);
+            let verdict = verdict(active, &unit.sub_state().await?);
+            Ok((verdict, unit.condition_result().await?))
+        };
+        match self.looking("say whether it has started", asking).await? {
+            (Verdict::Down | Verdict::Failed, false) => {
+                Err(UnitError::Unmet { unit: self.name.clone() })
+            }
+            (
+                Verdict::Down
+                | Verdict::Failed
+                | Verdict::Up
+                | Verdict::Starting
+                | Verdict::Restarting
+                | Verdict::Stopping,
+                _,
+            ) => Ok(()),
+        }
+    }
+
+    /// The cgroup that systemd named last.
+    fn known_group(&self) -> String {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_group(&self, group: &str) {
+        if !group.is_empty() {
+            *self.group.lock().unwrap_or_else(PoisonError::into_inner) = String::from(group);
+        }
+    }
+
+    /// A question to systemd, which answers within seconds or is away.
+    async fn looking<T>(
+        &self,
+        doing: &'static str,
+        asking: impl Future<Output = zbus::Result<T>>,
+    ) -> Result<T, UnitError> {
+        let asking = async { asking.await.map_err(|source| self.refused(doing, source)) };
+        self.bounded(doing, CALL_WITHIN, asking).await
     }
 
     async fn bounded<T>(
@@ -238,8 +194,12 @@ impl Unit {
     ) -> Result<T, UnitError> {
         match timeout(within, work).await {
             Ok(result) => result,
-            Err(_elapsed) => Err(UnitError::TimedOut { doing, unit: self.name.clone(), within }),
+            Err(_elapsed) => Err(self.timed_out(doing, within)),
         }
+    }
+
+    fn timed_out(&self, doing: &'static str, within: Duration) -> UnitError {
+        UnitError::TimedOut { doing, unit: self.name.clone(), within }
     }
 
     fn refused(&self, doing: &'static str, source: zbus::Error) -> UnitError {

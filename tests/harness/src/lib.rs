@@ -8,6 +8,7 @@
 //! - [`OneBackend`] looks every few milliseconds whether two backends run at once.
 //! - [`in_lan`] gives every node a network of its own; [`OneHolder`] looks every few milliseconds
 //!   whether two of them have the virtual IP at once.
+//! - [`in_systemd`] gives a test a real systemd of its own.
 //! - [`Prometheus`] is one real Prometheus over targets in a file.
 //! - [`Browser`] is one real Chromium without a window.
 //! - [`Terminal`] is one real terminal, which one types into and reads the screen of.
@@ -32,6 +33,7 @@ mod one_holder;
 pub mod processes;
 mod prometheus;
 mod rows;
+mod systemd;
 mod terminal;
 mod tools;
 pub mod wait;
@@ -51,6 +53,7 @@ pub use one_backend::OneBackend;
 pub use one_holder::OneHolder;
 pub use prometheus::Prometheus;
 pub use rows::{Lost, Rows};
+pub use systemd::{POLICY, UserSystemd, in_systemd, in_systemd_as, test_of};
 pub use terminal::Terminal;
 pub use tools::{
     affected_sqlite, bound, litestream, litestream_vfs, nats_py, nats_server, prometheus, promtool,

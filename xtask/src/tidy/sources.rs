@@ -9,7 +9,7 @@ const COLUMNS_MAX: usize = 100;
 /// File names that say nothing.
 const NAMES_BANNED: [&str; 5] = ["util.rs", "common.rs", "helpers.rs", "misc.rs", "mod.rs"];
 /// Files and folders that name no I/O and no clock.
-const PURE: [&str; 18] = [
+const PURE: [&str; 19] = [
     "crates/discovery/src/export",
     "crates/discovery/src/filter",
     "crates/discovery/src/health",
@@ -25,6 +25,7 @@ const PURE: [&str; 18] = [
     "crates/history/src/what",
     "crates/role/src",
     "crates/view/src",
+    "crates/systemd-backend/src/decide",
     "crates/wal-ltx/src/codec",
     "crates/wal-ltx/src/plan",
     "crates/wal-ltx/src/wal",

@@ -69,7 +69,11 @@ async fn serve(
             Ok(Exit::Done)
         }
         Err(error) => {
-            let exit = if error.is_transient() { Exit::TryAgain } else { Exit::Internal };
+            let exit = match (error.is_transient(), error.is_configuration()) {
+                (true, _) => Exit::TryAgain,
+                (false, true) => Exit::Usage,
+                (false, false) => Exit::Internal,
+            };
             Err(Failure::new(exit, error))
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ccm_agent::{BackendKind, BackendSettings};
+use ccm_agent::{BackendKind, BackendSettings, EnabledUnit};
 
 use super::json::Problem;
 use super::section::Section;
@@ -24,6 +24,7 @@ pub(super) fn read(backend: &Section<'_>) -> Result<Read, Problem> {
     backend.allow(&[
         "kind",
         "serviceName",
+        "enabledUnit",
         "command",
         "healthEndpoint",
         "dataPath",
@@ -36,6 +37,7 @@ pub(super) fn read(backend: &Section<'_>) -> Result<Read, Problem> {
     ])?;
     let settings = BackendSettings {
         kind: kind(backend)?,
+        enabled_unit: enabled_unit(backend)?,
         health: health(backend)?,
         start_timeout: backend.millis("startTimeoutMs", 100, 60_000)?,
         stop_timeout: backend.millis("stopTimeoutMs", 100, 30_000)?,
@@ -71,6 +73,15 @@ fn kind(backend: &Section<'_>) -> Result<BackendKind, Problem> {
             Err(backend.wrong("kind", &what))
         }
     }
+}
+
+fn enabled_unit(backend: &Section<'_>) -> Result<EnabledUnit, Problem> {
+    let policy = backend.parsed("enabledUnit", |text| match text {
+        "refuse" => Ok(EnabledUnit::Refuse),
+        "disable" => Ok(EnabledUnit::Disable),
+        _ => Err("it must be \"refuse\" or \"disable\""),
+    });
+    Ok(policy?.unwrap_or_default())
 }
 
 fn health(backend: &Section<'_>) -> Result<Option<String>, Problem> {

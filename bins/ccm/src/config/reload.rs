@@ -151,6 +151,7 @@ fn files(reload: &mut Reload, old: &FileSettings, new: &FileSettings) {
 fn backend(reload: &mut Reload, old: &BackendSettings, new: &BackendSettings) {
     let BackendSettings {
         kind,
+        enabled_unit,
         health,
         start_timeout,
         stop_timeout,
@@ -169,6 +170,7 @@ fn backend(reload: &mut Reload, old: &BackendSettings, new: &BackendSettings) {
             reload.refused.push(String::from("backend.kind"));
         }
     }
+    reload.refuse("backend.enabledUnit", &old.enabled_unit, enabled_unit);
     reload.apply("backend.healthEndpoint", &old.health, health);
     reload.apply("backend.healthIntervalMs", &old.health_interval, health_interval);
     reload.apply("backend.healthTimeoutMs", &old.health_timeout, health_timeout);

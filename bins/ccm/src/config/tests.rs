@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ccm_agent::{BackendKind, Settings};
+use ccm_agent::{BackendKind, EnabledUnit, Settings};
 use ccm_vip::AnnounceConfig;
 
 use super::Config;
@@ -60,6 +60,7 @@ fn what_is_not_given_has_the_documented_default() {
     assert!(
         matches!(settings.backend.kind, BackendKind::Systemd(unit) if unit == "convex-backend")
     );
+    assert_eq!(settings.backend.enabled_unit, EnabledUnit::Refuse);
     assert!(settings.vip.is_none() && settings.address.is_none() && settings.files.owner.is_none());
     assert_eq!((settings.priority, settings.candidate, settings.guard), (100, true, true));
 }
@@ -76,7 +77,8 @@ fn every_key_is_read() {
           "wal": { "streamRetention": "1h30m", "snapshotIntervalMs": 60000, "replicaPath": "/r",
             "divergedMaxBytes": 1000 },
           "backend": { "kind": "process", "command": ["/bin/b", ""], "dataPath": "/d",
-            "serviceName": "x", "healthEndpoint": "off", "startTimeoutMs": 1000,
+            "serviceName": "x", "enabledUnit": "disable",
+            "healthEndpoint": "off", "startTimeoutMs": 1000,
             "stopTimeoutMs": 2000, "healthIntervalMs": 300, "healthTimeoutMs": 400,
             "user": "4000", "group": "4001" },
           "vip": { "address": "fd00::1", "netmask": 128, "interface": "eth0", "arpCount": 3,
@@ -100,6 +102,7 @@ fn every_key_is_read() {
     assert_eq!(settings.files.diverged_max, 1000);
     assert_eq!(settings.files.owner, Some((4000, 4001)));
     assert!(matches!(settings.backend.kind, BackendKind::Process(argv) if argv.len() == 2));
+    assert_eq!(settings.backend.enabled_unit, EnabledUnit::Disable);
     assert_eq!(settings.backend.health, None);
     assert_eq!(settings.backend.health_timeout, Duration::from_millis(400));
     let vip = settings.vip.unwrap();
@@ -128,7 +131,7 @@ fn a_required_key_that_is_missing_is_named_with_its_path() {
 }
 
 /// Text after the required keys, at the beginning of line 5, and the refusal.
-const REFUSED: [(&str, &str); 36] = [
+const REFUSED: [(&str, &str); 37] = [
     (r#", "nodeID": 1"#, "line 5, column 3: unknown key nodeID: did you mean nodeId?"),
     (
         r#", "backend": { "dataPth": "/x" }"#,
@@ -205,6 +208,11 @@ const REFUSED: [(&str, &str); 36] = [
     (
         r#", "backend": { "command": ["a"] }"#,
         "line 5, column 27: backend.command is only used with backend.kind \"process\"",
+    ),
+    (
+        r#", "backend": { "enabledUnit": "ignore" }"#,
+        "line 5, column 31: backend.enabledUnit is \"ignore\": it must be \"refuse\" or \
+         \"disable\"",
     ),
     (
         r#", "backend": { "kind": "docker" }"#,

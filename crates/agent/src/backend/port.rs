@@ -6,7 +6,7 @@ use std::time::Duration;
 use ccm_guard::{BackendState, GuardError};
 use ccm_health::{Probe, Verdict};
 use ccm_role::Outcome;
-use ccm_systemd_backend::{ActiveState, Unit, UnitError};
+use ccm_systemd_backend::{Patience, Unit, UnitError, Verdict as UnitVerdict};
 use ccm_types::{BootClock, Monotonic};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -91,9 +91,7 @@ impl BackendPort {
                 },
                 None => Err(no_guard()),
             },
-            Runner::Systemd { unit, .. } => {
-                unit.start(self.start_timeout).await.map_err(|error| of_unit(&error))
-            }
+            Runner::Systemd { unit, .. } => start_unit(unit, self.start_timeout).await,
         };
         if let Err(outcome) = started {
             return outcome;
@@ -142,13 +140,11 @@ impl BackendPort {
             }
             Runner::Systemd { unit, .. } => {
                 let state = unit.state().await.ok()?;
-                match state.active {
-                    ActiveState::Failed | ActiveState::Inactive => Some(state.in_words()),
-                    ActiveState::Active
-                    | ActiveState::Activating
-                    | ActiveState::Deactivating
-                    | ActiveState::Reloading
-                    | ActiveState::Maintenance => None,
+                match state.verdict() {
+                    UnitVerdict::Down | UnitVerdict::Failed | UnitVerdict::Restarting => {
+                        Some(format!("{}{}", state.in_words(), unit.last_lines().await))
+                    }
+                    UnitVerdict::Up | UnitVerdict::Starting | UnitVerdict::Stopping => None,
                 }
             }
         }
@@ -161,20 +157,7 @@ impl BackendPort {
                 Some(client) => done(client.stop(self.stop_timeout).await),
                 None => no_guard(),
             },
-            Runner::Systemd { unit, .. } => match unit.stop(self.stop_timeout).await {
-                Ok(()) => Outcome::Ok,
-                Err(error) => {
-                    tracing::warn!(
-                        error = %outcome::words(&error),
-                        "the backend did not stop in time and is killed: find out why, or raise \
-                         backend.stopTimeoutMs"
-                    );
-                    match unit.kill(AFTER_KILL).await {
-                        Ok(()) => Outcome::Ok,
-                        Err(error) => of_unit(&error),
-                    }
-                }
-            },
+            Runner::Systemd { unit, .. } => end_unit(unit, self.stop_timeout).await,
         }
     }
 
@@ -186,14 +169,7 @@ impl BackendPort {
                 None => no_guard(),
             },
             Runner::Systemd { unit, .. } => {
-                let grace = gone_by.since(BootClock.now()) / 2;
-                if unit.stop(grace).await.is_ok() {
-                    return Outcome::Ok;
-                }
-                match unit.kill(AFTER_KILL).await {
-                    Ok(()) => Outcome::Ok,
-                    Err(error) => of_unit(&error),
-                }
+                end_unit(unit, gone_by.since(BootClock.now()) / 2).await
             }
         }
     }
@@ -216,16 +192,14 @@ impl BackendPort {
                 }
             }
             Runner::Systemd { unit, .. } => match unit.state().await {
-                Ok(state) => match state.active {
-                    ActiveState::Active | ActiveState::Reloading => {
-                        Measured { status: "running", uptime: state.uptime() }
+                Ok(state) => match state.verdict() {
+                    UnitVerdict::Up => Measured { status: "running", uptime: state.uptime() },
+                    UnitVerdict::Starting => Measured::not_running("starting"),
+                    UnitVerdict::Stopping => Measured::not_running("stopping"),
+                    UnitVerdict::Down => Measured::not_running("stopped"),
+                    UnitVerdict::Failed | UnitVerdict::Restarting => {
+                        Measured::not_running("failed")
                     }
-                    ActiveState::Activating => Measured::not_running("starting"),
-                    ActiveState::Deactivating => Measured::not_running("stopping"),
-                    ActiveState::Inactive | ActiveState::Maintenance => {
-                        Measured::not_running("stopped")
-                    }
-                    ActiveState::Failed => Measured::not_running("failed"),
                 },
                 Err(_) => Measured::not_running("unknown"),
             },
@@ -237,6 +211,36 @@ impl BackendPort {
             },
             (_, Some(_) | None) => measured,
         }
+    }
+}
+
+/// Whatever is there was not started for this leadership: it has other files open.
+async fn start_unit(unit: &Unit, within: Duration) -> Result<(), Outcome> {
+    let starting = async {
+        if !unit.is_gone().await? {
+            tracing::warn!(
+                unit = unit.name(),
+                "something else has started the backend: it is ended"
+            );
+            unit.end(Patience { grace: AFTER_KILL, within: AFTER_KILL * 2 }).await?;
+        }
+        unit.start(within).await
+    };
+    starting.await.map_err(|error| of_unit(&error))
+}
+
+/// SIGTERM and what the unit says, after the grace SIGKILL; nothing of it is left afterwards.
+async fn end_unit(unit: &Unit, grace: Duration) -> Outcome {
+    let began = Instant::now();
+    match unit.end(Patience { grace, within: grace + AFTER_KILL }).await {
+        Ok(()) => {
+            let took = began.elapsed();
+            if took > grace {
+                tracing::warn!(unit = unit.name(), ?grace, ?took, "the backend had to be killed");
+            }
+            Outcome::Ok
+        }
+        Err(error) => of_unit(&error),
     }
 }
 

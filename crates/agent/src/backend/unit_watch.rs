@@ -1,15 +1,22 @@
-//! Seeing that a systemd unit has ended without being asked to.
+//! Seeing what a systemd unit does without being asked to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use ccm_health::metrics::Counts;
 use ccm_role::Event;
-use ccm_systemd_backend::{ActiveState, Unit, UnitState};
+use ccm_systemd_backend::{Patience, Unit, UnitState, Verdict, Watch};
 use tokio::sync::{mpsc, watch};
 
 use crate::outcome;
 
 /// Between two tries to watch a unit whose bus does not answer.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long a backend that something else has started may take to end: no client is led to it,
+/// and what it writes is nobody's.
+const INTRUDER: Patience =
+    Patience { grace: Duration::from_secs(1), within: Duration::from_secs(10) };
 
 /// Reports the end of the unit while it serves. The health probe sees the rest.
 pub(crate) async fn watch_unit(
@@ -19,26 +26,62 @@ pub(crate) async fn watch_unit(
 ) {
     while serving.wait_for(|serving| *serving).await.is_ok() {
         let why = tokio::select! {
-            _ = stopped(&mut serving) => None,
+            _ = is(&mut serving, false) => None,
             why = ended(&unit) => Some(why),
         };
         if let Some(why) = why {
             // The machine restarts it, which ends this round. The loop has ended when nobody
             // listens.
             events.send(Event::BackendExited { why }).await.ok();
-            stopped(&mut serving).await;
+            is(&mut serving, false).await;
         }
     }
 }
 
-/// Completes when the backend is told to stop.
-async fn stopped(serving: &mut watch::Receiver<bool>) {
-    // An error means that the daemon ends.
-    serving.wait_for(|serving| !*serving).await.ok();
+/// Ends whatever something else starts while nothing of the backend may be here: while `off`.
+pub(crate) async fn keep_off(unit: Unit, mut off: watch::Receiver<bool>, counts: Arc<Counts>) {
+    while off.wait_for(|off| *off).await.is_ok() {
+        let mut asked = off.clone();
+        let intruder = tokio::select! {
+            // What may be there is for whoever starts the backend.
+            _ = is(&mut asked, false) => continue,
+            intruder = first(&unit, intruder) => intruder,
+        };
+        counts.backend_intruded();
+        tracing::warn!(
+            unit = unit.name(), found = %intruder,
+            "something else has started the backend on a node that does not serve: it is ended; \
+             only ccm starts it"
+        );
+        tokio::select! {
+            _ = is(&mut asked, false) => continue,
+            ended = unit.end(INTRUDER) => match ended {
+                Ok(()) => tracing::info!(unit = unit.name(), "nothing of it is left"),
+                Err(error) => {
+                    let error = outcome::words(&error);
+                    tracing::warn!(%error, "a backend runs on a node that does not serve");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
 }
 
-/// Completes when the unit does not run any more, with the reason in words.
+/// Completes when the channel says so, or the daemon ends.
+async fn is(channel: &mut watch::Receiver<bool>, wanted: bool) {
+    channel.wait_for(|now| *now == wanted).await.ok();
+}
+
+/// Completes when the unit has ended by itself, with the reason in words.
 async fn ended(unit: &Unit) -> String {
+    let mut restarts = None;
+    let over = move |state: &UnitState| is_over(state, *restarts.get_or_insert(state.restarts));
+    let why = first(unit, over).await;
+    format!("{why}{}", unit.last_lines().await)
+}
+
+/// Completes when the state of the unit is one that `fits`, with its words.
+async fn first(unit: &Unit, mut fits: impl FnMut(&UnitState) -> Option<String>) -> String {
     loop {
         let mut watch = match unit.watch().await {
             Ok(watch) => watch,
@@ -48,25 +91,44 @@ async fn ended(unit: &Unit) -> String {
                 continue;
             }
         };
-        loop {
-            if let Some(why) = is_over(watch.state()) {
-                return why;
-            }
-            if watch.changed().await.is_err() {
-                tokio::time::sleep(RETRY).await;
-                break;
-            }
+        if let Some(words) = first_of(&mut watch, &mut fits).await {
+            return words;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// `None` when the watch has lost its connection.
+async fn first_of(
+    watch: &mut Watch,
+    fits: &mut impl FnMut(&UnitState) -> Option<String>,
+) -> Option<String> {
+    loop {
+        if let Some(words) = fits(watch.state()) {
+            return Some(words);
+        }
+        if let Err(error) = watch.changed().await {
+            tracing::debug!(error = %outcome::words(&error), "the unit is not watched");
+            return None;
         }
     }
 }
 
-fn is_over(state: &UnitState) -> Option<String> {
-    match state.active {
-        ActiveState::Inactive | ActiveState::Failed => Some(state.in_words()),
-        ActiveState::Active
-        | ActiveState::Reloading
-        | ActiveState::Activating
-        | ActiveState::Deactivating
-        | ActiveState::Maintenance => None,
+/// Why a unit that should serve has ended. One that systemd starts again has ended as well:
+/// otherwise nobody would count how often it does.
+fn is_over(state: &UnitState, restarts_before: u32) -> Option<String> {
+    match state.verdict() {
+        Verdict::Down | Verdict::Failed | Verdict::Restarting => Some(state.in_words()),
+        Verdict::Up | Verdict::Starting | Verdict::Stopping if state.restarts > restarts_before => {
+            Some(String::from("it has ended, and systemd has started it again (Restart=)"))
+        }
+        Verdict::Up | Verdict::Starting | Verdict::Stopping => None,
+    }
+}
+
+fn intruder(state: &UnitState) -> Option<String> {
+    match state.verdict() {
+        Verdict::Up | Verdict::Starting | Verdict::Restarting => Some(state.in_words()),
+        Verdict::Down | Verdict::Failed | Verdict::Stopping => None,
     }
 }

@@ -7,6 +7,8 @@ use ccm_health::metrics::{Counts, Step};
 use ccm_role::{Action, Event, OpId, Operation, Outcome, Phase};
 use ccm_types::Monotonic;
 
+use crate::backend::Restarts;
+
 /// Operations whose end is awaited: the machine has a few under way at a time.
 const BEGUN_MAX: usize = 64;
 
@@ -14,6 +16,7 @@ const BEGUN_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Steps {
     counts: Arc<Counts>,
+    restarts: Arc<Restarts>,
     begun: BTreeMap<OpId, (Step, Monotonic)>,
     /// When a lease was won whose backend does not serve yet.
     won: Option<Monotonic>,
@@ -23,8 +26,9 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    pub(crate) fn new(counts: Arc<Counts>) -> Self {
-        Self { counts, begun: BTreeMap::new(), won: None, adopting: false, phase: Phase::Starting }
+    pub(crate) fn new(counts: Arc<Counts>, restarts: Arc<Restarts>) -> Self {
+        let (begun, phase) = (BTreeMap::new(), Phase::Starting);
+        Self { counts, restarts, begun, won: None, adopting: false, phase }
     }
 
     /// Before the machine sees it.
@@ -65,6 +69,10 @@ impl Steps {
             Action::Run { op, operation } => {
                 if self.begun.len() < BEGUN_MAX {
                     self.begun.insert(*op, (step(operation), now));
+                }
+                // One that has served: the first start comes before that.
+                if self.phase == Phase::Primary && *operation == Operation::StartBackend {
+                    self.restarts.note(now);
                 }
             }
             Action::AdoptLease { .. } => self.adopting = true,
@@ -140,7 +148,7 @@ pub(super) mod tests {
     use super::*;
 
     /// The values of the samples of `name` that have this label.
-    pub(in crate::metrics) fn values(counts: &Counts, name: &str, label: &str) -> Vec<String> {
+    pub(crate) fn values(counts: &Counts, name: &str, label: &str) -> Vec<String> {
         let text = write(counts, nothing()).unwrap();
         let sample = |line: &str| {
             let rest = line.strip_prefix(name)?.strip_prefix('{')?;
@@ -193,7 +201,7 @@ pub(super) mod tests {
     fn steps_and_promotions_are_timed_and_fences_counted() {
         let cluster = ClusterId::new("test").unwrap();
         let counts = Arc::new(Counts::new(&cluster, &NodeId::new("me").unwrap()));
-        let mut steps = Steps::new(Arc::clone(&counts));
+        let mut steps = Steps::new(Arc::clone(&counts), Restarts::new(Arc::clone(&counts)));
         let at = Monotonic::from_millis;
         let won = Event::LeaseWon { epoch: Epoch::new(1), valid_until: at(9000) };
         steps.event(&won, at(100));
@@ -214,17 +222,35 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_start_of_a_backend_that_has_served_is_a_restart_and_the_first_one_is_not() {
+        let cluster = ClusterId::new("test").unwrap();
+        let counts = Arc::new(Counts::new(&cluster, &NodeId::new("me").unwrap()));
+        let restarts = Restarts::new(Arc::clone(&counts));
+        let mut steps = Steps::new(Arc::clone(&counts), Arc::clone(&restarts));
+        let at = Monotonic::from_millis;
+        let start = |op| Action::Run { op: OpId(op), operation: Operation::StartBackend };
+        steps.phase(Phase::Promoting, at(1));
+        steps.action(&start(1), at(2));
+        steps.phase(Phase::Primary, at(3));
+        assert_eq!(restarts.problem(at(3)), None);
+        steps.action(&start(2), at(4));
+        steps.action(&Action::Run { op: OpId(3), operation: Operation::StopBackend }, at(5));
+        assert!(restarts.problem(at(6)).is_some());
+        assert_eq!(values(&counts, "ccm_backend_restarts_total", ""), ["1"]);
+    }
+
+    #[test]
     fn a_backend_that_is_adopted_and_a_lease_that_is_lost_are_no_promotions() {
         let cluster = ClusterId::new("test").unwrap();
         let counts = Arc::new(Counts::new(&cluster, &NodeId::new("me").unwrap()));
         let at = Monotonic::from_millis;
         let won = Event::LeaseWon { epoch: Epoch::new(1), valid_until: at(9000) };
-        let mut adopting = Steps::new(Arc::clone(&counts));
+        let mut adopting = Steps::new(Arc::clone(&counts), Restarts::new(Arc::clone(&counts)));
         adopting.action(&Action::AdoptLease { epoch: Epoch::new(1) }, at(1));
         adopting.phase(Phase::Promoting, at(1));
         adopting.event(&won, at(2));
         adopting.phase(Phase::Primary, at(3));
-        let mut losing = Steps::new(Arc::clone(&counts));
+        let mut losing = Steps::new(Arc::clone(&counts), Restarts::new(Arc::clone(&counts)));
         losing.event(&won, at(1));
         losing.phase(Phase::Promoting, at(1));
         losing.event(&Event::LeaseLost(ccm_role::LossReason::Expired), at(2));

@@ -81,6 +81,8 @@ pub struct Counts {
     losses: Family<Reason, Counter>,
     refusals: Family<Refused, Counter>,
     fenced: Counter,
+    backend_restarts: Counter,
+    backend_intrusions: Counter,
     vip_conflicts: Counter,
     vip_removed: Counter,
     vip_unannounced: Counter,
@@ -108,6 +110,8 @@ impl Counts {
             losses: Family::default(),
             refusals: Family::default(),
             fenced: Counter::default(),
+            backend_restarts: Counter::default(),
+            backend_intrusions: Counter::default(),
             vip_conflicts: Counter::default(),
             vip_removed: Counter::default(),
             vip_unannounced: Counter::default(),
@@ -123,6 +127,7 @@ impl Counts {
         }
         counts.register_replication();
         counts.register_leadership();
+        counts.register_backend();
         counts.register_vip();
         counts
     }
@@ -203,6 +208,19 @@ impl Counts {
             "ccm_promotion_seconds",
             "From a lease that was won to a backend that serves",
             self.promotions.clone(),
+        );
+    }
+
+    fn register_backend(&mut self) {
+        self.registry.register(
+            "ccm_backend_restarts",
+            "Times that this node has started a backend again that it had served with",
+            self.backend_restarts.clone(),
+        );
+        self.registry.register(
+            "ccm_backend_intrusions",
+            "Times that something else had started the backend on this node while it did not serve",
+            self.backend_intrusions.clone(),
         );
     }
 
@@ -297,6 +315,16 @@ impl Counts {
     /// The bucket has refused a write.
     pub fn fenced(&self) {
         self.fenced.inc();
+    }
+
+    /// A backend that has served is started again.
+    pub fn backend_restarted(&self) {
+        self.backend_restarts.inc();
+    }
+
+    /// Something else has started the backend on a node that does not serve.
+    pub fn backend_intruded(&self) {
+        self.backend_intrusions.inc();
     }
 
     /// Another host claims the virtual IP.

@@ -117,6 +117,9 @@ fn a_user_who_may_not_is_told_so_at_once() {
     let policy = denying(&["StartUnit", "StopUnit"]);
     with_systemd(&[("sleeper.service", sleeper), (POLICY, &policy)], async |systemd| {
         let unit = systemd.unit("sleeper").await;
+        // Not over the bus. What does not run need not be stopped.
+        unit.stop(SOON).await.unwrap();
+        systemd.systemctl(&["start", "sleeper"]);
         for result in [unit.start(SOON).await, unit.stop(SOON).await, unit.kill(SOON).await] {
             let error = result.unwrap_err();
             assert!(matches!(error, UnitError::Denied { .. }), "{error}");

@@ -63,6 +63,30 @@ fn a_start_that_fails_says_how_the_process_ended() {
 }
 
 #[test]
+fn a_start_that_fails_says_what_the_program_wrote_last() {
+    let talking = "[Service]\nType=notify\nTimeoutStartSec=500ms\n\
+                   ExecStart=/bin/sh -c \
+                   'echo one; echo cannot open the database >&2; sleep 1000'\n";
+    let silent = "[Service]\nType=oneshot\nExecStart=/bin/false\n";
+    let units = [("talking.service", talking), ("silent.service", silent)];
+    with_systemd(&units, async |systemd| {
+        let unit = systemd.unit("talking").await;
+        let error = unit.start(SOON).await.unwrap_err();
+        assert!(matches!(error, UnitError::Failed { .. }), "{error}");
+        let said = error.to_string();
+        assert!(said.contains("it wrote last: one | cannot open the database; journ"), "{said}");
+        assert_eq!(unit.last_lines().await.lines(), ["one", "cannot open the database"]);
+
+        // One that wrote nothing is no reason to wait or to make something up.
+        let unit = systemd.unit("silent").await;
+        let error = unit.start(SOON).await.unwrap_err();
+        assert!(error.to_string().contains("status 1;"), "{error}");
+        assert!(unit.last_lines().await.lines().is_empty());
+        assert!(systemd.unit("nobody").await.last_lines().await.lines().is_empty());
+    });
+}
+
+#[test]
 fn a_start_that_takes_too_long_for_the_unit_or_for_us_is_told_apart() {
     let units = [
         (

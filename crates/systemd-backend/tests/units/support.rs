@@ -1,31 +1,39 @@
 //! A systemd for each test.
 
-mod sandbox;
-mod systemd;
-
+use std::ops::Deref;
 use std::time::Duration;
 
-pub(crate) use systemd::{POLICY, Systemd};
+pub(crate) use ccm_harness::POLICY;
+use ccm_harness::{UserSystemd, in_systemd_as, test_of};
+use ccm_systemd_backend::{Bus, Unit};
 
 /// Long enough for anything that should happen.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Runs `test` with a systemd of its own that has these unit files; no content masks a unit, and
 /// the content of [`POLICY`] is one of the bus.
-///
-/// The test function that calls this runs twice: outside it starts itself in a sandbox, where it
-/// starts systemd and runs `test`.
-pub(crate) fn with_systemd<F: AsyncFnOnce(Systemd)>(units: &[(&str, &str)], test: F) {
-    if std::env::var_os(sandbox::INSIDE).is_none() {
-        return sandbox::run(name_of::<F>());
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { test(Systemd::start(units).await).await });
+pub(crate) fn with_systemd<F: AsyncFnOnce(Systemd<'_>)>(units: &[(&str, &str)], test: F) {
+    in_systemd_as(test_of::<F>(), units, |systemd| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(test(Systemd(systemd)));
+    });
 }
 
-/// The name of the test function that a closure was written in, as the test program knows it.
-fn name_of<F>() -> &'static str {
-    let path = std::any::type_name::<F>();
-    let path = path.split_once("::").map_or(path, |(_program, path)| path);
-    path.trim_end_matches("::{{closure}}")
+/// One running systemd, with what only these tests do with it.
+#[derive(Debug)]
+pub(crate) struct Systemd<'a>(&'a UserSystemd);
+
+impl Deref for Systemd<'_> {
+    type Target = UserSystemd;
+
+    fn deref(&self) -> &UserSystemd {
+        self.0
+    }
+}
+
+impl Systemd<'_> {
+    /// The unit.
+    pub(crate) async fn unit(&self, name: &str) -> Unit {
+        Unit::connect(Bus::Session, name).await.unwrap()
+    }
 }

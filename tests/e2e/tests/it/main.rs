@@ -24,5 +24,6 @@ mod services;
 mod snapshot;
 mod status_page;
 mod supervised;
+mod unit;
 mod virtual_ip;
 mod watch;

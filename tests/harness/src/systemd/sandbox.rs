@@ -7,21 +7,22 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ccm_harness::{bound, wait};
+use crate::{bound, wait};
 
 /// Says to the process in the sandbox that it is there.
 pub(super) const INSIDE: &str = "CCM_INSIDE_SYSTEMD_SANDBOX";
 
 /// How long the test in the sandbox may take.
-const RUN_WITHIN: Duration = Duration::from_secs(120);
+const RUN_WITHIN: Duration = Duration::from_secs(180);
 
 /// How long what is left in the sandbox may take to die.
 const DIE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What must be there, and the Debian package that has it.
-const NEEDED: [(&str, &str); 5] = [
+const NEEDED: [(&str, &str); 6] = [
     ("/lib/systemd/systemd", "systemd"),
     ("/usr/bin/systemctl", "systemd"),
+    ("/lib/systemd/systemd-journald", "systemd"),
     ("/usr/bin/dbus-daemon", "dbus"),
     ("/usr/lib/systemd/user/dbus.socket", "dbus-user-session"),
     ("/usr/bin/unshare", "util-linux"),
@@ -117,9 +118,15 @@ fn start(name: &str, cgroup: &Path, output: &File) -> Child {
     let mut command = Command::new("sh");
     // Into the cgroup first, so that the namespace has it as its root.
     command.arg("-c").arg(r#"echo $$ > "$0/cgroup.procs" && exec "$@""#).arg(cgroup);
-    command.args(["unshare", "--mount", "--cgroup", "--pid", "--fork", "--kill-child=KILL"]);
+    command.args(["unshare", "--mount", "--net", "--cgroup", "--pid"]);
+    command.args(["--fork", "--kill-child=KILL"]);
     command.arg("--mount-proc").arg(std::env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture"]).env(INSIDE, "1");
+    // Who asks for the user's systemd or the system's finds the one in the sandbox.
+    command.env("XDG_RUNTIME_DIR", super::RUNTIME);
+    for bus in ["DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS"] {
+        command.env(bus, super::BUS);
+    }
     let mut bound = bound(&command);
     bound.stdout(output.try_clone().unwrap()).stderr(output.try_clone().unwrap());
     bound.spawn().unwrap()
