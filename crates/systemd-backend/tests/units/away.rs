@@ -20,7 +20,7 @@ const BRIEFLY: Duration = Duration::from_millis(600);
 fn without_a_bus_a_unit_is_ended_all_the_same_and_nothing_is_made_up() {
     let restless = "[Unit]\nStartLimitIntervalSec=0\n\
                     [Service]\nType=exec\nRestart=always\nRestartSec=0\nTimeoutStopSec=1h\n\
-                    ExecStart=/usr/bin/env --ignore-signal=TERM /bin/sleep 1000\n";
+                    KillSignal=SIGCONT\nExecStart=/bin/sleep 1000\n";
     let units = [("sleeper.service", SLEEPER), ("restless.service", restless)];
     with_systemd(&units, async |systemd| {
         for (name, patience) in [

@@ -9,7 +9,7 @@ use crate::support::{SOON, with_systemd};
 
 const NOTIFYING: &str = "[Service]\nType=notify\nTimeoutStartSec=1h\nExecStart=/bin/sleep 1000\n";
 const DEAF: &str = "[Service]\nType=exec\nTimeoutStopSec=1h\n\
-                    ExecStart=/usr/bin/env --ignore-signal=TERM /bin/sleep 1000\n";
+                    KillSignal=SIGCONT\nExecStart=/bin/sleep 1000\n";
 
 /// Waits until the unit has this verdict.
 async fn is(unit: &Unit, verdict: Verdict) {

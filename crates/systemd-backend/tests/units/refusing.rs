@@ -131,7 +131,7 @@ fn a_user_who_may_not_is_told_so_at_once() {
 #[test]
 fn a_user_who_may_stop_but_not_kill_is_told_so() {
     let deaf = "[Service]\nTimeoutStopSec=1h\nType=exec\n\
-                ExecStart=/usr/bin/env --ignore-signal=TERM /bin/sleep 1000\n";
+                KillSignal=SIGCONT\nExecStart=/bin/sleep 1000\n";
     let policy = denying(&["KillUnit"]);
     with_systemd(&[("deaf.service", deaf), (POLICY, &policy)], async |systemd| {
         let unit = systemd.unit("deaf").await;
