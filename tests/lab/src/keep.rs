@@ -110,6 +110,7 @@ enum Then {
 
 /// A socket whose lab is dead makes room.
 fn listen(socket: &Path) -> Result<UnixListener> {
+    talk::folder()?;
     std::fs::remove_file(socket).ok();
     let listener = UnixListener::bind(socket);
     listener.with_context(|| format!("could not listen on {}", socket.display()))

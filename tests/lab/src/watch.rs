@@ -201,7 +201,7 @@ fn never_two(what: &str, hosts: &[Spans]) -> Result<()> {
 fn gap(hosts: &[Spans], from: u8, to: u8) -> Option<Duration> {
     let of = |host: u8| hosts.get(usize::from(host).checked_sub(1)?);
     let over = of(from)?.all.last()?.over?;
-    let next = of(to)?.all.iter().find(|span| span.first > over)?;
+    let next = of(to)?.all.iter().find(|span| span.first >= over)?;
     // Zero when the looks cannot tell.
     Some(next.not_before.saturating_duration_since(over))
 }
