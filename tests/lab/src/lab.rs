@@ -31,6 +31,7 @@ pub struct Lab {
     hosts: Vec<Host>,
     client: Client,
     switch: Switch,
+    name: Name,
     /// Held until everything that stands on it is gone.
     _ground: Arc<Ground>,
 }
@@ -55,9 +56,10 @@ impl Lab {
         let ground = Arc::new(Ground::make(name.folder())?);
         let switch = Switch::make()?;
         let client = Client::connect(&switch)?;
-        let mut lab = Self { hosts: Vec::new(), client, switch, _ground: Arc::clone(&ground) };
+        let (hosts, _ground) = (Vec::new(), Arc::clone(&ground));
+        let mut lab = Self { hosts, client, switch, name, _ground };
         for number in 1..=options.hosts {
-            let cgroup = cgroups.join(name.host(number));
+            let cgroup = cgroups.join(lab.name.host(number));
             let (all, program) = (options.hosts, &options.program);
             lab.hosts.push(Host::new(number, all, program, &ground, &lab.switch, cgroup)?);
         }
@@ -100,7 +102,7 @@ impl Lab {
     /// # Errors
     /// When the server does not come up.
     pub fn nats(&self) -> Result<NatsBox> {
-        NatsBox::start(&self.switch)
+        NatsBox::start(&self.switch, self.name.nats())
     }
 
     /// One line for each host.

@@ -12,7 +12,7 @@
 //! - [`Site`] is ccm on those hosts, deployed as `deploy/README.md` says.
 //!
 //! Nothing is left behind. Hosts, namespaces and mounts are held by this process alone and end with
-//! it, also by SIGKILL; the empty folders that remain are swept by the next lab.
+//! it, also by SIGKILL; the names that remain are swept by the next lab.
 
 mod machine;
 

@@ -26,10 +26,10 @@ pub struct NatsBox {
 }
 
 impl NatsBox {
-    pub(crate) fn start(switch: &Switch) -> Result<Self> {
+    /// Its files are in `folder`, which goes with it.
+    pub(crate) fn start(switch: &Switch, folder: PathBuf) -> Result<Self> {
         let namespace = Namespace::new()?;
         switch.connect(PORT, &namespace)?;
-        let folder = std::env::temp_dir().join(format!("ccm-lab-nats-{}", std::process::id()));
         std::fs::remove_dir_all(&folder).ok();
         std::fs::create_dir_all(&folder)?;
         let program = nats_server();

@@ -9,6 +9,8 @@ use crate::machine;
 
 /// Every name begins with it.
 const PREFIX: &str = "ccm-lab";
+/// How the name of the folder ends in which the lab's own NATS server keeps its files.
+const NATS: &str = "-nats";
 /// Labs of this process so far.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
@@ -28,6 +30,11 @@ impl Name {
     /// The folder on which the lab's disks are mounted.
     pub(crate) fn folder(&self) -> PathBuf {
         std::env::temp_dir().join(&self.0)
+    }
+
+    /// The folder of the lab's own NATS server.
+    pub(crate) fn nats(&self) -> PathBuf {
+        std::env::temp_dir().join(format!("{}{NATS}", self.0))
     }
 
     /// The name of a host's cgroup.
@@ -57,15 +64,24 @@ fn is_dead(name: &str) -> bool {
     started(pid) != Some(start)
 }
 
-/// Removes what dead labs have left: processes that still run in their cgroups, the cgroups, and
-/// the folders that were mounted over.
+/// Removes what dead labs have left: processes that still run in their cgroups, the cgroups, the
+/// folders that were mounted over, and those of their NATS servers.
 pub(crate) fn sweep(cgroups: &Path) {
     for dir in dead(cgroups) {
         Cgroup::found(dir).end();
     }
-    for dir in dead(&std::env::temp_dir()) {
-        // Empty: what was mounted there was seen by that lab alone.
-        std::fs::remove_dir(dir).ok();
+    sweep_folders(&std::env::temp_dir());
+}
+
+fn sweep_folders(parent: &Path) {
+    for dir in dead(parent) {
+        let done = if dir.to_string_lossy().ends_with(NATS) {
+            std::fs::remove_dir_all(&dir)
+        } else {
+            // Empty: what was mounted there was seen by that lab alone.
+            std::fs::remove_dir(&dir)
+        };
+        done.ok();
     }
 }
 
@@ -109,5 +125,29 @@ mod tests {
         {
             assert!(!is_dead(other), "{other}");
         }
+    }
+
+    #[test]
+    fn of_the_dead_the_empty_folders_go_and_those_of_nats_with_their_files() {
+        let living = Name::new();
+        let parent = std::env::temp_dir().join(format!("sweep-{}", std::process::id()));
+        let dead = "ccm-lab-4194305-77-0";
+        let names = [
+            (String::from(dead), false),
+            (format!("{dead}{NATS}/store"), false),
+            (format!("{dead}-unknown/kept"), true),
+            (living.0.clone(), true),
+            (format!("{}{NATS}/store", living.0), true),
+            (String::from("ccm-lab-nats/store"), true),
+        ];
+        for (name, _) in &names {
+            std::fs::create_dir_all(parent.join(name)).unwrap();
+        }
+        sweep_folders(&parent);
+        for (name, stays) in &names {
+            assert_eq!(parent.join(name).exists(), *stays, "{name}");
+        }
+        assert!(!parent.join(format!("{dead}{NATS}")).exists());
+        std::fs::remove_dir_all(parent).unwrap();
     }
 }

@@ -113,6 +113,7 @@ fn a_killed_lab_leaves_no_process_and_the_next_one_sweeps_its_names() {
     let test = "a_killed_lab_leaves_no_process_and_the_next_one_sweeps_its_names";
     let mut left = Vec::new();
     let Some(turn) = ccm_lab::turn(test) else { return };
+    ccm_harness::build();
     let killed = killed_lab(&mut left);
     killed.unwrap_or_else(|error| panic!("{error:?}"));
     drop(turn);
@@ -130,7 +131,7 @@ fn killed_lab(left: &mut Vec<std::path::PathBuf>) -> Result<()> {
     let name = format!("test-{}", std::process::id());
     let verb = |words: &[&str]| Command::new(program).args(["--name", &name]).args(words).output();
     let mut keep = Command::new(program);
-    keep.args(["--name", &name, "keep", "--bare", "--hosts", "1"]);
+    keep.args(["--name", &name, "keep", "--hosts", "1"]);
     let mut keeping = bound(&keep).stdout(Stdio::null()).spawn()?;
     let hello = wait_for(PATIENCE, "the lab to come up", || {
         let ran = verb(&["exec", "1", "--", "uname", "-n"]).ok()?;
@@ -148,7 +149,7 @@ fn killed_lab(left: &mut Vec<std::path::PathBuf>) -> Result<()> {
     assert_eq!(no_host, "error: there are hosts 1 to 1, not 2\n");
 
     *left = traces(keeping.id());
-    ensure!(left.len() == 2, "a lab of one host has a cgroup and a folder: {left:?}");
+    ensure!(left.len() == 3, "one host and a NATS server have a cgroup and two folders: {left:?}");
     let pids: Vec<i32> = left.iter().flat_map(|path| pids(path)).collect();
     ensure!(pids.len() > 2, "a host has processes: {pids:?}");
     processes::signal(i32::try_from(keeping.id())?, Signal::KILL);
