@@ -50,6 +50,8 @@ mod nats;
 
 mod fleet_nats;
 
+mod source;
+
 mod site;
 
 mod turn;
@@ -63,6 +65,7 @@ pub use machine::Unable;
 pub use nats::NatsBox;
 pub use run::Ran;
 pub use site::{Site, SiteOptions, VIP};
+pub use source::Source;
 pub use sweep::traces;
 pub use turn::{Turn, turn};
 pub use watch::Watch;

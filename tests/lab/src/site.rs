@@ -1,11 +1,9 @@
 //! ccm on the hosts of a lab, deployed with the commands and the units that operators use.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use ccm_harness::bin_dir;
 use serde_json::Value;
 
 use crate::PATIENCE;
@@ -15,6 +13,7 @@ use crate::host::{Host, Power};
 use crate::lab::Lab;
 use crate::load::{Attempt, Load, LoadOptions};
 use crate::nats::NatsBox;
+use crate::source::{Source, install};
 use crate::switch::INTERFACE;
 use crate::watch::Watch;
 use crate::wire::Wire;
@@ -33,12 +32,6 @@ const CLUSTER: &str = "convex-prod";
 /// Lines of a journal that are shown when a test fails.
 const JOURNAL_LINES: &str = "60";
 
-/// What the unit of the backend starts: the demo backend, told what that unit says.
-const BACKEND_PROGRAM: &str = "#!/bin/sh
-exec /usr/bin/demo-backend --db \"$CONVEX_LOCAL_STORAGE\" --listen 0.0.0.0:3210 \\
-  --host \"$(cat /proc/sys/kernel/hostname)\"
-";
-
 /// How to deploy.
 #[derive(Debug, Clone)]
 pub struct SiteOptions {
@@ -50,6 +43,8 @@ pub struct SiteOptions {
     pub health_interval: Duration,
     /// `backend.startTimeoutMs`
     pub start_timeout: Duration,
+    /// What is installed.
+    pub source: Source,
     /// Servers on the hosts themselves, `nats://nats1:4222` and so on; else a machine beside them.
     pub nats_on_hosts: bool,
 }
@@ -62,6 +57,7 @@ impl Default for SiteOptions {
             heartbeat: Duration::from_secs(1),
             health_interval: Duration::from_secs(1),
             start_timeout: Duration::from_secs(10),
+            source: Source::Deploy,
             nats_on_hosts: false,
         }
     }
@@ -85,7 +81,7 @@ impl Site {
         let nats = if options.nats_on_hosts { None } else { Some(lab.nats()?) };
         let site = Self { nats, options, lab };
         let hosts = site.lab.hosts();
-        each(hosts, install)?;
+        each(hosts, |host| install(host, site.options.source))?;
         if site.options.nats_on_hosts {
             each(hosts, |host| fleet_nats::install(host, hosts.len()))?;
             each(hosts, |host| host.done(&["systemctl", "start", fleet_nats::UNIT]).map(drop))?;
@@ -418,35 +414,4 @@ fn each(hosts: &[Host], work: impl Fn(&Host) -> Result<()> + Sync) -> Result<()>
         }
         Ok(())
     })
-}
-
-/// What packages and `deploy/README.md` put on a host.
-fn install(host: &Host) -> Result<()> {
-    host.copy(&bin_dir().join("ccm"), "usr/bin/ccm")?;
-    host.link("ccm", "usr/bin/convex-cluster-manager")?;
-    host.copy(&bin_dir().join("demo-backend"), "usr/bin/demo-backend")?;
-    host.write_program("usr/bin/convex-local-backend", BACKEND_PROGRAM)?;
-    for unit in units()? {
-        let name = unit.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        host.copy(&unit, &format!("etc/systemd/system/{name}"))?;
-    }
-    host.sh("getent passwd convex >/dev/null || useradd --system --no-create-home convex && \
-         install -d -o convex -g convex /var/lib/convex")?
-        .ok()?;
-    host.done(&["systemctl", "daemon-reload"]).map(drop)
-}
-
-/// The units in `deploy/`.
-fn units() -> Result<Vec<PathBuf>> {
-    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
-    let mut units = Vec::new();
-    for entry in std::fs::read_dir(&deploy).context("no folder deploy/")? {
-        let path = entry?.path();
-        let ends = path.extension().unwrap_or_default();
-        if ends == "service" || ends == "slice" || ends == "socket" {
-            units.push(path);
-        }
-    }
-    ensure!(!units.is_empty(), "no units in {}", deploy.display());
-    Ok(units)
 }

@@ -1,7 +1,8 @@
-//! The deployment checklist of the seed, as printed: three hosts, a NATS server on each.
+//! The deployment checklist of the seed, as printed and with the units that it prints: three hosts,
+//! a NATS server on each.
 
 use anyhow::{Context as _, Result, ensure};
-use ccm_lab::{Host, Lab, PATIENCE, Site, SiteOptions, wait_for};
+use ccm_lab::{Host, Lab, PATIENCE, Site, SiteOptions, Source, wait_for};
 
 use crate::stage::on_installed;
 
@@ -53,7 +54,7 @@ Bootstrapping data from cluster snapshot...
 
 #[test]
 fn the_checklist_of_the_seed_works_as_printed() {
-    let how = SiteOptions { nats_on_hosts: true, ..SiteOptions::default() };
+    let how = SiteOptions { source: Source::Seed, nats_on_hosts: true, ..SiteOptions::default() };
     on_installed("the_checklist_of_the_seed_works_as_printed", 3, how, |site: &Site| {
         let lab = site.lab();
         for host in lab.hosts() {

@@ -16,4 +16,5 @@ mod nats_leader;
 mod one_way;
 mod power_cut;
 mod reboot;
+mod seed;
 mod stage;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use ccm_lab::{Lab, Load, Options, Site, SiteOptions, turn};
+use anyhow::{Result, ensure};
+use ccm_lab::{Lab, Load, Options, PATIENCE, Site, SiteOptions, turn, wait_for};
+use serde_json::Value;
 
 /// How old an acknowledged write may be that is lost with a host: hundreds of times what it takes
 /// on a quiet machine, a fraction of any lease.
@@ -57,6 +58,21 @@ fn on(
 
 fn options(hosts: u8) -> Options {
     Options { hosts, program: PathBuf::from(env!("CARGO_BIN_EXE_ccm-lab")) }
+}
+
+/// The leadership of `epoch` is a host's because the one before has given it away; one whose lease
+/// ran out would have been a failover.
+pub(crate) fn given_away(site: &Site, host: u8, epoch: u64) -> Result<()> {
+    let asking = ["ccm", "history", "--json", "--limit", "100", "--node", &format!("node-{host}")];
+    // It is recorded beside the work.
+    let event = wait_for(PATIENCE, &format!("the history of epoch {epoch}"), || {
+        let listed: Value =
+            serde_json::from_str(&site.host(host).ok()?.done(&asking).ok()?).ok()?;
+        let taken = |event: &&Value| event["epoch"] == epoch && event["details"]["side"] == "taken";
+        listed["events"].as_array()?.iter().find(taken).cloned()
+    })?;
+    ensure!(event["details"]["reason"] == "released", "no planned move: {event}");
+    Ok(())
 }
 
 /// How long clients were not served since shortly before `since`; printed.

@@ -1,0 +1,59 @@
+//! The units as the seed prints them, byte for byte: nothing is ordered, nothing is added.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use ccm_lab::{Load, Site, SiteOptions, Source};
+
+use crate::stage::{given_away, on_site, outage};
+
+const UNITS: [&str; 2] = ["convex-cluster-manager.service", "convex-backend.service"];
+
+#[test]
+fn with_the_units_of_the_seed_a_reboot_of_the_primary_moves_it_and_loses_nothing() {
+    let test = "with_the_units_of_the_seed_a_reboot_of_the_primary_moves_it_and_loses_nothing";
+    let how = SiteOptions {
+        // The seed's.
+        ttl: Duration::from_secs(10),
+        heartbeat: Duration::from_secs(3),
+        source: Source::Seed,
+        ..SiteOptions::default()
+    };
+    on_site(test, 2, how, |site: &Site| -> Result<()> {
+        for unit in UNITS {
+            let shown = site.host(1)?.done(&["systemctl", "show", "-P", "FragmentPath", unit])?;
+            ensure!(shown == format!("/etc/systemd/system/{unit}\n"), "{unit} is {shown}");
+        }
+        let (watch, wire, load) = (site.watch()?, site.wire()?, site.load("seed")?);
+        load.wait_more(300)?;
+        let began = Instant::now();
+        site.host(1)?.done(&["convex-cluster-manager", "switchover", "--to", "node-2"])?;
+        site.wait_serves(2)?;
+        site.wait_follows(1)?;
+        outage("units of the seed: switchover", &load, began)?;
+        reboot(site, &load, 2, 1)?;
+        reboot(site, &load, 1, 2)?;
+
+        let attempts = load.stop()?;
+        let (lost, _) = site.lost(&attempts, began)?;
+        ensure!(lost == 0, "{lost} of {} acknowledged writes lost", attempts.len());
+        watch.one_backend()?;
+        watch.one_address()?;
+        wire.never_two()
+    });
+}
+
+/// The primary's host is rebooted in order, and `to` serves.
+fn reboot(site: &Site, load: &Load, from: u8, to: u8) -> Result<()> {
+    let epoch = site.epoch(from)?;
+    load.wait_more(100)?;
+    let (host, asked) = (site.host(from)?, Instant::now());
+    let boots = host.boots();
+    host.reboot()?;
+    site.wait_serves(to)?;
+    given_away(site, to, epoch + 1)?;
+    host.wait_booted_again(boots)?;
+    site.wait_follows(from)?;
+    load.wait_more(100)?;
+    outage("units of the seed: reboot", load, asked).map(drop)
+}
