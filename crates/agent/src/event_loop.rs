@@ -202,8 +202,8 @@ impl<'a> EventLoop<'a> {
             Operation::KillBackend { gone_by } => {
                 dispatch.to_backend(op, backend::Request::Kill(gone_by));
             }
-            Operation::AcquireVip { until } => {
-                dispatch.to_vip(op, vip::Request::Acquire { until });
+            Operation::AcquireVip { until, handed_over } => {
+                dispatch.to_vip(op, vip::Request::Acquire { until, handed_over });
             }
             Operation::ReleaseVip => dispatch.to_vip(op, vip::Request::Release),
             Operation::MoveFence { .. }

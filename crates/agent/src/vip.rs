@@ -29,6 +29,8 @@ pub(crate) enum Request {
     Acquire {
         /// When the lease ends that it is asked for under.
         until: Monotonic,
+        /// The holder before says that it has given it up.
+        handed_over: bool,
     },
     /// Give it up; done when the kernel no longer has it.
     Release,
@@ -78,9 +80,10 @@ impl VipPort {
         is_ahead(*self.hold_until.borrow())
     }
 
-    async fn acquire(&self) -> Result<(), VipError> {
+    async fn acquire(&self, handed_over: bool) -> Result<(), VipError> {
+        let vip = self.vip().await?;
         // This node holds the lease, so the address is its own whoever has it.
-        let acquired = self.vip().await?.acquire(true).await?;
+        let acquired = if handed_over { vip.take_over().await? } else { vip.acquire(true).await? };
         self.say_acquired(&acquired);
         Ok(())
     }
@@ -129,7 +132,7 @@ impl VipPort {
                 );
                 self.trouble.send_modify(|trouble| trouble.conflict(mac, BootClock.now()));
             }
-            Probe::Free | Probe::Unasked => {}
+            Probe::Free | Probe::Unasked | Probe::Later => {}
         }
         for other in &acquired.elsewhere {
             tracing::warn!(%vip, interface, other, "the virtual IP is on another interface too");
@@ -184,13 +187,15 @@ impl Lane {
         let mut said = None;
         while let Some((op, request)) = requests.recv().await {
             let done = match request {
-                Request::Acquire { until } => match self.acquire(op, until).await {
-                    Ok(done) => done,
-                    Err(words) => {
-                        self.tell(op, Outcome::Transient(String::from(words))).await;
-                        continue;
+                Request::Acquire { until, handed_over } => {
+                    match self.acquire(op, until, handed_over).await {
+                        Ok(done) => done,
+                        Err(words) => {
+                            self.tell(op, Outcome::Transient(String::from(words))).await;
+                            continue;
+                        }
                     }
-                },
+                }
                 Request::Release => self.port.release().await,
             };
             let outcome = match &done {
@@ -218,6 +223,7 @@ impl Lane {
         &self,
         op: OpId,
         until: Monotonic,
+        handed_over: bool,
     ) -> Result<Result<(), VipError>, &'static str> {
         if !is_ahead(Some(until)) {
             return Err("the lease it was asked for under has ended");
@@ -228,7 +234,7 @@ impl Lane {
             _ = release_asked.wait_for(|release| *release > op) => {
                 Err("a release has taken its place")
             }
-            done = self.port.acquire() => Ok(done),
+            done = self.port.acquire(handed_over) => Ok(done),
         }
     }
 

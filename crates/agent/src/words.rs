@@ -52,7 +52,9 @@ pub fn machine_config(config: NodeConfig) -> ccm_role::Config {
 #[must_use]
 pub fn lease_event(change: Change) -> Event {
     match change {
-        Change::Won { epoch, valid_until, adopted: _ } => Event::LeaseWon { epoch, valid_until },
+        Change::Won { epoch, valid_until, adopted: _, released } => {
+            Event::LeaseWon { epoch, valid_until, released }
+        }
         Change::Renewed { valid_until } => Event::LeaseRenewed { valid_until },
         Change::Lost(ccm_election::LossReason::Expired) => {
             Event::LeaseLost(ccm_role::LossReason::Expired)

@@ -82,6 +82,8 @@ pub enum Change {
         valid_until: Monotonic,
         /// It was taken over from an earlier daemon of this node.
         adopted: bool,
+        /// The holder before it had released it.
+        released: bool,
     },
     /// The lease goes on.
     Renewed {

@@ -123,8 +123,12 @@ fn show_record(record: &LeaseRecord) -> String {
 
 fn show_change(change: &Change) -> String {
     match change {
-        Change::Won { epoch, valid_until, adopted } => {
-            let how = if *adopted { "adopted" } else { "won" };
+        Change::Won { epoch, valid_until, adopted, released } => {
+            let how = match (adopted, released) {
+                (true, _) => "adopted",
+                (false, true) => "won the released",
+                (false, false) => "won",
+            };
             format!("{how} epoch {epoch} until {valid_until}")
         }
         Change::Renewed { valid_until } => format!("renewed until {valid_until}"),

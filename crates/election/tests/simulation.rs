@@ -260,7 +260,7 @@ impl World {
             self.log.push(format!("{:>7} n{node} {change:?} key {}", self.time, self.key.0));
         }
         match change {
-            Change::Won { epoch, valid_until, adopted } => {
+            Change::Won { epoch, valid_until, adopted, released: _ } => {
                 if *adopted {
                     self.adoptions += 1;
                     assert_eq!(*epoch, self.highest, "adopted an old epoch\n{}", self.tail());

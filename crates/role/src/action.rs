@@ -106,6 +106,8 @@ pub enum Operation {
     AcquireVip {
         /// When the lease ends that it is asked for under.
         until: Monotonic,
+        /// The holder of the lease before has given it up, as far as that one knows.
+        handed_over: bool,
     },
     /// Give the virtual IP up; done when the kernel no longer has it. Interrupts an
     /// [`Operation::AcquireVip`].

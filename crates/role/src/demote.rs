@@ -66,8 +66,8 @@ impl Machine {
                 let why = format!("the lease was lost while demoting: {reason:?}");
                 self.fall(now, State::Demoting(d), why, false)
             }
-            Event::LeaseWon { epoch, valid_until } => {
-                self.pending = Some(Lease { epoch, valid_until });
+            Event::LeaseWon { epoch, valid_until, released } => {
+                self.pending = Some(Lease { epoch, valid_until, released });
                 State::Demoting(d)
             }
             Event::Tick => match d.wait {

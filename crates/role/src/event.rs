@@ -23,6 +23,8 @@ pub enum Event {
         epoch: Epoch,
         /// When serving must end unless the lease is renewed.
         valid_until: Monotonic,
+        /// The holder before had released it.
+        released: bool,
     },
     /// The lease was renewed.
     LeaseRenewed {

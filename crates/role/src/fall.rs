@@ -68,9 +68,9 @@ impl Machine {
                 Wait::Until(at) if now >= at => self.kill_again(now, f),
                 Wait::Until(_) | Wait::Op(_) => State::Falling(f),
             },
-            Event::LeaseWon { epoch, valid_until } => {
+            Event::LeaseWon { epoch, valid_until, released } => {
                 f.release = false;
-                self.pending = Some(Lease { epoch, valid_until });
+                self.pending = Some(Lease { epoch, valid_until, released });
                 State::Falling(f)
             }
             Event::LeaseLost(_) | Event::LeaseReleased => {

@@ -83,7 +83,7 @@ impl Machine {
             Event::Start { adopted: Some(Adopted { epoch, valid_until }), left: false }
                 if now < valid_until =>
             {
-                return self.begin_adoption(Lease { epoch, valid_until });
+                return self.begin_adoption(Lease { epoch, valid_until, released: false });
             }
             Event::Start { left, .. } => {
                 s.left = left;
@@ -176,8 +176,11 @@ impl Machine {
     /// Keeps a pending lease up to date.
     fn note_pending(&mut self, event: &Event) {
         match event {
-            Event::LeaseWon { epoch, valid_until } if self.state.phase() != Phase::Promoting => {
-                self.pending = Some(Lease { epoch: *epoch, valid_until: *valid_until });
+            Event::LeaseWon { epoch, valid_until, released }
+                if self.state.phase() != Phase::Promoting =>
+            {
+                let (epoch, valid_until) = (*epoch, *valid_until);
+                self.pending = Some(Lease { epoch, valid_until, released: *released });
             }
             Event::LeaseRenewed { valid_until } => {
                 if let Some(lease) = &mut self.pending {

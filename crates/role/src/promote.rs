@@ -64,9 +64,9 @@ impl Machine {
 
     pub(crate) fn promoting(&mut self, now: Monotonic, mut p: Promoting, event: Event) -> State {
         match event {
-            Event::LeaseWon { epoch, valid_until } if p.rung == PromoteRung::Adopt => {
+            Event::LeaseWon { epoch, valid_until, released } if p.rung == PromoteRung::Adopt => {
                 if epoch != p.lease.epoch {
-                    self.pending = Some(Lease { epoch, valid_until });
+                    self.pending = Some(Lease { epoch, valid_until, released });
                     let why = format!("epoch {epoch} was won instead of adopting the lease");
                     return self.fall(now, State::Promoting(p), why, false);
                 }

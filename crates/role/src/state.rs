@@ -31,6 +31,8 @@ pub enum Phase {
 pub(crate) struct Lease {
     pub(crate) epoch: Epoch,
     pub(crate) valid_until: Monotonic,
+    /// The holder before had released it, which it does when it no longer has the virtual IP.
+    pub(crate) released: bool,
 }
 
 /// What the machine waits for.

@@ -47,7 +47,8 @@ impl Machine {
     }
 
     fn take_vip(&mut self, lease: Lease) {
-        let acquire = Operation::AcquireVip { until: lease.valid_until };
+        let acquire =
+            Operation::AcquireVip { until: lease.valid_until, handed_over: lease.released };
         self.vip = Vip::Raising(Wait::Op(self.run(acquire)));
     }
 

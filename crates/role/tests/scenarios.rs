@@ -61,6 +61,11 @@ fn command(words: &[&str]) -> Command {
     }
 }
 
+fn won(epoch: &str, valid: &str, released: bool) -> Event {
+    let (epoch, valid_until) = (Epoch::new(number(epoch)), Monotonic::from_millis(number(valid)));
+    Event::LeaseWon { epoch, valid_until, released }
+}
+
 fn event(words: &[&str], last: OpId) -> Event {
     let until = |word: &str| Monotonic::from_millis(number(word));
     match words {
@@ -71,9 +76,8 @@ fn event(words: &[&str], last: OpId) -> Event {
             Event::Start { adopted: Some(adopted), left: false }
         }
         ["tick"] => Event::Tick,
-        ["won", epoch, valid] => {
-            Event::LeaseWon { epoch: Epoch::new(number(epoch)), valid_until: until(valid) }
-        }
+        ["won", epoch, valid] => won(epoch, valid, false),
+        ["won", epoch, valid, "released"] => won(epoch, valid, true),
         ["renewed", valid] => Event::LeaseRenewed { valid_until: until(valid) },
         ["lost", "expired"] => Event::LeaseLost(LossReason::Expired),
         ["lost", "superseded"] => Event::LeaseLost(LossReason::Superseded),

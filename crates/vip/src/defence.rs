@@ -8,6 +8,8 @@ use crate::Mac;
 use crate::frame::Claim;
 use crate::netlink::Link;
 use crate::packet::Ear;
+use crate::probe::{ANSWER_WITHIN, QUESTIONS};
+use crate::shared::{Asked, Taken};
 
 /// Between two conflicts that are told and answered: two hosts that both hold the address would
 /// otherwise answer each other without end.
@@ -24,6 +26,8 @@ pub(crate) struct Defence {
     /// After an ear has failed.
     listen_not_before: Option<Instant>,
     tell_not_before: Option<Instant>,
+    /// When the next of so many questions is due.
+    questions: Option<(Instant, u32)>,
 }
 
 impl Defence {
@@ -51,6 +55,30 @@ impl Defence {
         match &self.ear {
             None => std::future::pending().await,
             Some((_, ear)) => ear.claim().await,
+        }
+    }
+
+    /// Asks from the taking on whether anyone else has the address, if nobody was asked before.
+    pub(crate) fn plan(&mut self, taken: Option<Taken>) {
+        self.questions =
+            taken.filter(|taken| taken.asked == Asked::After).map(|taken| (taken.since, QUESTIONS));
+    }
+
+    /// When the next question is due.
+    pub(crate) fn ask_at(&self) -> Option<Instant> {
+        self.questions.map(|(at, _)| at)
+    }
+
+    /// Asks, if that is due. While nobody can be asked, nobody is: as [`Probe::Unasked`].
+    ///
+    /// [`Probe::Unasked`]: crate::Probe::Unasked
+    pub(crate) async fn ask_what_is_due(&mut self, now: Instant, question: Option<Vec<u8>>) {
+        let Some((at, left)) = self.questions.filter(|(at, _)| *at <= now) else { return };
+        self.questions = (left > 1).then(|| (at + ANSWER_WITHIN, left - 1));
+        if let (Some((_, ear)), Some(question)) = (&self.ear, question)
+            && let Err(error) = ear.ask(&question).await
+        {
+            tracing::debug!(%error, "the neighbours could not be asked");
         }
     }
 

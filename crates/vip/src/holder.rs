@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::defence::Defence;
 use crate::error::in_words;
-use crate::frame::Claim;
+use crate::frame::{self, Claim};
 use crate::keeper::{Keeper, LOOK_EVERY, Step, View};
 use crate::kernel::{self, Sight};
 use crate::netlink::{Link, News};
-use crate::shared::Shared;
+use crate::shared::{Shared, Taken};
 use crate::{Schedule, VipError, VipEvent};
 
 /// Looks in a row when each leads to another: one that sees the loss and one that sees it mended.
@@ -34,7 +34,7 @@ enum Woken {
 #[derive(Debug)]
 struct Looked {
     sight: Sight,
-    held_since: Option<Instant>,
+    taken: Option<Taken>,
     renamed_to: Option<String>,
 }
 
@@ -42,8 +42,8 @@ struct Looked {
 struct Holder {
     shared: Arc<Shared>,
     keeper: Keeper,
-    /// When the address that is held was taken.
-    held_since: Option<Instant>,
+    /// The address, while it is held.
+    taken: Option<Taken>,
     /// The interface, as seen last.
     link: Option<Link>,
     /// Announcements to come, from the moment they are counted from.
@@ -56,7 +56,7 @@ pub(crate) async fn run(shared: Arc<Shared>, news: News, stop: CancellationToken
     let mut holder = Holder {
         shared,
         keeper: Keeper::default(),
-        held_since: None,
+        taken: None,
         link: None,
         plan: None,
         defence: Defence::default(),
@@ -66,10 +66,7 @@ pub(crate) async fn run(shared: Arc<Shared>, news: News, stop: CancellationToken
     loop {
         holder.look().await;
         holder.announce_what_is_due().await;
-        let held = holder.held_since.is_some();
-        holder
-            .defence
-            .listen(holder.link.as_ref().filter(|_| held), holder.shared.config.address());
+        holder.listen_and_ask().await;
         // Not later for all the claims that come in between.
         let at = holder.next_turn();
         loop {
@@ -99,7 +96,7 @@ impl Holder {
     /// When to go on without having been woken.
     fn next_turn(&mut self) -> Instant {
         let now = Instant::now();
-        [self.next_announcement(), self.defence.listen_at(now)]
+        [self.next_announcement(), self.defence.listen_at(now), self.defence.ask_at()]
             .into_iter()
             .flatten()
             .fold(self.keeper.look_at(now), Instant::min)
@@ -139,9 +136,9 @@ impl Holder {
                     return;
                 }
             };
-            self.follow(looked.held_since);
+            self.follow(looked.taken);
             let view = View {
-                wanted: looked.held_since.is_some(),
+                wanted: looked.taken.is_some(),
                 held: looked.sight.is_usable(),
                 link: looked.sight.link_state(),
                 renamed_to: looked.renamed_to,
@@ -167,22 +164,32 @@ impl Holder {
                 (None, Some(index)) => kernel::name_of(&shared.config, index)?,
                 (Some(_), _) | (None, None) => None,
             };
-            Ok(Looked { sight, held_since: intent.held_since, renamed_to })
+            Ok(Looked { sight, taken: intent.taken, renamed_to })
         };
         self.shared.blocking("look for", measuring).await
     }
 
     /// Plans the announcements of an address that was taken since the last look. The first one
     /// was sent with the taking.
-    fn follow(&mut self, held_since: Option<Instant>) {
-        if held_since != self.held_since {
-            self.held_since = held_since;
-            self.plan = held_since.map(|since| {
+    fn follow(&mut self, taken: Option<Taken>) {
+        if taken != self.taken {
+            self.taken = taken;
+            self.plan = taken.map(|taken| {
                 let mut plan = Schedule::new(self.shared.config.announce()).peekable();
                 plan.next();
-                (since, plan)
+                (taken.since, plan)
             });
+            self.defence.plan(taken);
         }
+    }
+
+    /// Hears claims to an address that is held, and asks for them when that is due.
+    async fn listen_and_ask(&mut self) {
+        let link = self.link.as_ref().filter(|_| self.taken.is_some());
+        self.defence.listen(link, self.shared.config.address());
+        let from = link.and_then(Link::speaks_from);
+        let question = from.map(|mac| frame::probe(mac, self.shared.config.address()));
+        self.defence.ask_what_is_due(Instant::now(), question).await;
     }
 
     /// Whether there is reason to look again.

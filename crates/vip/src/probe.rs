@@ -10,11 +10,11 @@ use crate::packet::{Ear, is_silent};
 use crate::{Mac, VipConfig, VipError, frame};
 
 /// Questions, as one frame may be lost (RFC 5227 has as many).
-const QUESTIONS: u32 = 3;
+pub(crate) const QUESTIONS: u32 = 3;
 
 /// How long an answer to one may take. RFC 5227 waits for seconds, for hosts that know nothing of
 /// each other; a neighbour on a working link answers within milliseconds.
-const ANSWER_WITHIN: Duration = Duration::from_millis(100);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_millis(100);
 
 /// Whether another host has the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub enum Probe {
     },
     /// Nobody could be asked: the interface is down, has no carrier, or has no neighbours.
     Unasked,
+    /// They are asked now that it has been taken; another holder becomes a
+    /// [`VipEvent::Conflict`](crate::VipEvent::Conflict).
+    Later,
 }
 
 /// Asks the neighbours. `own` are the Ethernet addresses of this host: it may hear itself over

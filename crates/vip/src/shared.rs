@@ -46,12 +46,28 @@ pub(crate) struct Shared {
     steps: Arc<Semaphore>,
 }
 
+/// When the neighbours are asked whether they have the address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Before it was taken.
+    Before,
+    /// Now that it is.
+    After,
+}
+
+/// The address, since it was taken and first announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) since: Instant,
+    pub(crate) asked: Asked,
+}
+
 /// What is wanted. Whoever adds, removes or announces has this locked, so nothing is added or
 /// announced once a release has returned.
 #[derive(Debug, Default)]
 pub(crate) struct Intent {
-    /// When the address was taken and first announced, while it is to be held.
-    pub(crate) held_since: Option<Instant>,
+    /// While it is to be held.
+    pub(crate) taken: Option<Taken>,
     /// The interface it was added to, until it has been taken off.
     index: Option<u32>,
     /// Releases so far: a taking that began before the last one comes too late.
@@ -120,6 +136,7 @@ impl Shared {
     pub(crate) fn take(
         &self,
         releases: u64,
+        asked: Asked,
     ) -> Result<(Found, LinkState, Option<String>), VipError> {
         let config = &self.config;
         let mut intent = self.intent();
@@ -134,7 +151,7 @@ impl Shared {
         let sight = kernel::look(config)?;
         let link = sight.link.as_ref().ok_or_else(|| VipError::no_interface("add", config))?;
         intent.index = Some(link.index);
-        intent.held_since = Some(Instant::now());
+        intent.taken = Some(Taken { since: Instant::now(), asked });
         let announced = self.say(link);
         Ok((found, sight.link_state(), announced.err().map(|error| in_words(&error))))
     }
@@ -168,7 +185,7 @@ impl Shared {
     pub(crate) fn give_up(&self) -> Result<Released, VipError> {
         let mut intent = self.intent();
         intent.releases += 1;
-        intent.held_since = None;
+        intent.taken = None;
         let released = kernel::release(&self.config, intent.index)?;
         intent.index = None;
         Ok(released)
@@ -177,7 +194,7 @@ impl Shared {
     /// Adds the address again, unless it has been released in the meantime.
     pub(crate) fn put_back(&self) -> Result<(), VipError> {
         let mut intent = self.intent();
-        if intent.held_since.is_some() && self.add(&intent)?.is_some() {
+        if intent.taken.is_some() && self.add(&intent)?.is_some() {
             let link = kernel::look(&self.config)?.link;
             intent.index = link.map(|link| link.index).or(intent.index);
         }
@@ -188,7 +205,7 @@ impl Shared {
     /// released in the meantime.
     pub(crate) fn announce(&self) -> Result<(), VipError> {
         let intent = self.intent();
-        if intent.held_since.is_none() || !(self.may_hold.0)() {
+        if intent.taken.is_none() || !(self.may_hold.0)() {
             return Ok(());
         }
         let sight = kernel::look(&self.config)?;

@@ -1,5 +1,6 @@
 //! The address as a daemon has it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::event::VipEvents;
-use crate::netlink::News;
-use crate::shared::{MayHold, Shared};
+use crate::netlink::{Link, News};
+use crate::shared::{Asked, MayHold, Shared};
 use crate::{
     Found, LinkState, Probe, Released, VipConfig, VipError, VipState, holder, kernel, probe,
 };
@@ -17,13 +18,15 @@ use crate::{
 /// How taking an address went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acquired {
-    /// What the neighbours said. [`Probe::Held`] only when it was insisted.
+    /// What the neighbours said. [`Probe::Held`] only when it was insisted, [`Probe::Later`] only
+    /// from [`Vip::take_over`].
     pub probe: Probe,
     /// What the interface had before.
     pub found: Found,
     /// Whether the interface can carry anything; [`LinkState::problem`] says it in words.
     pub link: LinkState,
-    /// Other interfaces of this host that have the address. Empty unless it was insisted.
+    /// Other interfaces of this host that have the address. Empty unless it was insisted or
+    /// taken over.
     pub elsewhere: Vec<String>,
     /// Why the first announcement could not be sent; the next ones are as planned.
     pub not_announced: Option<String>,
@@ -99,15 +102,7 @@ impl Vip {
     /// After [`VipError::TimedOut`] release it, or try again.
     pub async fn acquire(&self, insist: bool) -> Result<Acquired, VipError> {
         let releases = self.shared.releases();
-        let config = self.shared.config.clone();
-        let (link, own, elsewhere) = self
-            .shared
-            .blocking("look for", move |_| {
-                let link = kernel::look(&config)?.link;
-                let link = link.ok_or_else(|| VipError::no_interface("add", &config))?;
-                Ok((link, kernel::own_macs(&config)?, kernel::others(&config)?))
-            })
-            .await?;
+        let (link, own, elsewhere) = self.look_around().await?;
         let config = &self.shared.config;
         let (address, interface) = (config.address(), String::from(config.interface()));
         if !insist && !elsewhere.is_empty() {
@@ -119,7 +114,42 @@ impl Vip {
         {
             return Err(VipError::HeldElsewhere { address, interface, mac });
         }
-        let taken = self.shared.blocking("add", move |shared| shared.take(releases)).await;
+        self.take(releases, Asked::Before, probe, elsewhere).await
+    }
+
+    /// Takes the address at once, announces it and goes on announcing it, and asks the neighbours
+    /// meanwhile: for a caller whose predecessor has said that it gave the address up. Should
+    /// somebody have it all the same, that is a [`VipEvent::Conflict`](crate::VipEvent::Conflict),
+    /// as if it had been insisted on.
+    ///
+    /// # Errors
+    /// Those of [`Vip::acquire`] with `insist`.
+    pub async fn take_over(&self) -> Result<Acquired, VipError> {
+        let releases = self.shared.releases();
+        let (_, _, elsewhere) = self.look_around().await?;
+        self.take(releases, Asked::After, Probe::Later, elsewhere).await
+    }
+
+    /// The interface, the Ethernet addresses of this host, and the other interfaces that have the
+    /// address.
+    async fn look_around(&self) -> Result<(Link, BTreeSet<[u8; 6]>, Vec<String>), VipError> {
+        let config = self.shared.config.clone();
+        let looking = move |_: &Shared| {
+            let link = kernel::look(&config)?.link;
+            let link = link.ok_or_else(|| VipError::no_interface("add", &config))?;
+            Ok((link, kernel::own_macs(&config)?, kernel::others(&config)?))
+        };
+        self.shared.blocking("look for", looking).await
+    }
+
+    async fn take(
+        &self,
+        releases: u64,
+        asked: Asked,
+        probe: Probe,
+        elsewhere: Vec<String>,
+    ) -> Result<Acquired, VipError> {
+        let taken = self.shared.blocking("add", move |shared| shared.take(releases, asked)).await;
         self.shared.changed.notify_one();
         let (found, link, not_announced) = taken?;
         Ok(Acquired { probe, found, link, elsewhere, not_announced })

@@ -247,7 +247,9 @@ impl World {
     fn run(&mut self, host: HostId, op: OpId, operation: Operation) {
         self.check_serial(host, op, &operation);
         match operation {
-            Operation::AcquireVip { until } => self.change_vip(host, op, Some(until)),
+            Operation::AcquireVip { until, handed_over: _ } => {
+                self.change_vip(host, op, Some(until))
+            }
             Operation::ReleaseVip => self.change_vip(host, op, None),
             Operation::StartBackend | Operation::StopBackend | Operation::KillBackend { .. } => {
                 self.ask_lane(host, op, operation)
@@ -445,10 +447,10 @@ impl World {
         let mut out = Vec::new();
         for change in changes {
             match change {
-                Change::Won { epoch, valid_until, adopted } => {
+                Change::Won { epoch, valid_until, adopted, released } => {
                     let valid_until = valid_until + longer;
                     daemon.belief = Some((epoch, valid_until));
-                    out.push(Change::Won { epoch, valid_until, adopted });
+                    out.push(Change::Won { epoch, valid_until, adopted, released });
                 }
                 Change::Renewed { valid_until } => {
                     let valid_until = valid_until + longer;

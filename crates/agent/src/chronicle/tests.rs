@@ -104,7 +104,7 @@ impl Node {
             claimed: Monotonic::from_millis(11_100),
         });
         let valid_until = Monotonic::from_millis(self.now + VALID);
-        self.step(Event::LeaseWon { epoch: Epoch::new(5), valid_until });
+        self.step(Event::LeaseWon { epoch: Epoch::new(5), valid_until, released: false });
     }
 
     /// The sentences since the last time.

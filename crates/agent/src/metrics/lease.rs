@@ -26,7 +26,7 @@ impl Leaderships {
             Change::Leader(Some(held)) if held.node != self.node => {
                 self.other = Some(held.clone());
             }
-            Change::Won { epoch, adopted: false, valid_until: _ } => {
+            Change::Won { epoch, adopted: false, valid_until: _, released: _ } => {
                 let last = self.other.take();
                 // A leadership in between was this node's own.
                 let next = |held: &Held| held.epoch.get().checked_add(1) == Some(epoch.get());
@@ -86,7 +86,8 @@ mod tests {
     }
 
     fn won(epoch: u64, adopted: bool) -> Change {
-        Change::Won { epoch: Epoch::new(epoch), valid_until: Monotonic::default(), adopted }
+        let (epoch, valid_until) = (Epoch::new(epoch), Monotonic::default());
+        Change::Won { epoch, valid_until, adopted, released: false }
     }
 
     #[test]

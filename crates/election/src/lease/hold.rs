@@ -80,9 +80,10 @@ impl Lease {
                 let mut tenure = Tenure::new(claim.record.clone(), next, valid_until);
                 tenure.announced = true;
                 let epoch = claim.record.epoch;
+                let released = claim.win.before.as_ref().is_some_and(|before| before.released);
                 self.last_win = Some(claim.win.clone());
                 self.part = Part::Holding(tenure);
-                self.out.changes.push(Change::Won { epoch, valid_until, adopted: false });
+                self.out.changes.push(Change::Won { epoch, valid_until, adopted: false, released });
             }
             // Stored too long ago to be of use: its epoch is spent.
             Part::Claiming(_) => self.part = Part::Standby,
@@ -102,7 +103,12 @@ impl Lease {
                     self.out.changes.push(Change::Renewed { valid_until });
                 } else if tenure.ending.is_none() {
                     let epoch = record.epoch;
-                    self.out.changes.push(Change::Won { epoch, valid_until, adopted: true });
+                    self.out.changes.push(Change::Won {
+                        epoch,
+                        valid_until,
+                        adopted: true,
+                        released: false,
+                    });
                 }
             }
         }

@@ -84,7 +84,9 @@ impl Contender {
 
     pub(crate) async fn won_somehow(&mut self) -> (Epoch, Monotonic, bool) {
         let pick = |change: &Change| {
-            let Change::Won { epoch, valid_until, adopted } = change else { return None };
+            let Change::Won { epoch, valid_until, adopted, released: _ } = change else {
+                return None;
+            };
             Some((*epoch, *valid_until, *adopted))
         };
         self.until("the lease", pick).await

@@ -216,10 +216,19 @@ pub(crate) fn arp(operation: u8, sender: [u8; 4]) -> Vec<u8> {
 
 /// What of [`HOST_MAC`] announces the address of [`FOUR`], with this operation.
 pub(crate) fn announces(frame: &[u8], operation: u8) -> bool {
+    is_arp(frame, operation, [10, 0, 1, 100])
+}
+
+/// What of [`HOST_MAC`] asks who has the address of [`FOUR`], without a word about itself.
+pub(crate) fn asks(frame: &[u8]) -> bool {
+    is_arp(frame, 1, [0; 4])
+}
+
+fn is_arp(frame: &[u8], operation: u8, sender: [u8; 4]) -> bool {
     frame.len() >= 42
         && frame[6..12] == HOST_MAC.octets()
         && frame[12..14] == [8, 6]
         && frame[21] == operation
-        && frame[28..32] == [10, 0, 1, 100]
+        && frame[28..32] == sender
         && frame[38..42] == [10, 0, 1, 100]
 }

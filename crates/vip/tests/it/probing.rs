@@ -1,9 +1,9 @@
 //! Whether anyone else has the address.
 
-use ccm_vip::{Probe, VipError};
+use ccm_vip::{Probe, VipError, VipEvent};
 use tokio_util::sync::CancellationToken;
 
-use crate::lab::{FOUR, PEER_MAC, SIX, arp, in_lab, vip};
+use crate::lab::{FOUR, PEER_MAC, SIX, arp, asks, event, in_lab, until, vip};
 
 #[test]
 fn another_holder_is_found_and_overruled_only_by_insisting() {
@@ -24,6 +24,38 @@ fn another_holder_is_found_and_overruled_only_by_insisting() {
             assert!(lab.has(address));
         });
     }
+}
+
+#[test]
+fn an_address_that_is_taken_over_is_there_at_once_and_another_holder_is_told_of() {
+    for address in [FOUR, SIX] {
+        in_lab(async |lab| {
+            lab.peer_ip(&format!("address add {}/{} dev eth1 nodad", address.0, address.1));
+            let vip = vip(address);
+            let mut events = vip.watch();
+            let acquired = vip.take_over().await.unwrap();
+            assert_eq!(acquired.probe, Probe::Later);
+            assert!(lab.has(address));
+            event(&mut events, &VipEvent::Conflict { mac: PEER_MAC }).await;
+            assert!(lab.has(address));
+        });
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_over_is_asked_for_three_times_and_announced_as_ever() {
+    in_lab(async |lab| {
+        let wire = lab.peer_wire();
+        let vip = vip(FOUR);
+        vip.take_over().await.unwrap();
+        let mut questions = 0;
+        until("the third question", || {
+            questions += wire.heard().iter().filter(|frame| asks(frame)).count();
+            (questions >= 3).then_some(())
+        })
+        .await;
+        assert!(vip.announced() > 0);
+    });
 }
 
 #[test]

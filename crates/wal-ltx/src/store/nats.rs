@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 
 use super::{Body, Fence, FenceRecord, LtxInfo, LtxName, LtxStore, Mark, Piece, StoreError};
 use api::Api;
+use fence::FenceMoved;
 use layout::Layout;
 pub(crate) use layout::digest_text;
 use list::Listing;
@@ -83,6 +84,8 @@ struct Bucket {
     /// The stream sequence of the last write of this node.
     written: Written,
     listing: Mutex<Option<Arc<Listing>>>,
+    /// The last move of the fence by this node.
+    fence_moved: Mutex<Option<FenceMoved>>,
     uploads: Uploads,
 }
 

@@ -1,6 +1,7 @@
 //! The fence: one message whose sequence every write names, so that the server refuses the
 //! writes of an earlier epoch.
 
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
@@ -32,6 +33,15 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 struct FenceJson {
     epoch: Epoch,
     node: NodeId,
+}
+
+/// A move of the fence by this node: one message of the stream in the place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FenceMoved {
+    /// The sequence of the fence before; 0 when there was none.
+    pub(super) replaced: u64,
+    /// The sequence of the fence since.
+    pub(super) sequence: u64,
 }
 
 /// What a guarded message is.
@@ -89,6 +99,8 @@ impl Bucket {
                 Ok(token) => {
                     self.written.note(token, Instant::now());
                     self.uploads.fenced();
+                    let moved = FenceMoved { replaced: last, sequence: token };
+                    *self.fence_moved.lock().unwrap_or_else(PoisonError::into_inner) = Some(moved);
                     return Ok(Fence { epoch, token });
                 }
                 Err(failure)

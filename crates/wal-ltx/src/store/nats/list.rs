@@ -2,8 +2,8 @@
 //!
 //! The names come from the leader, in one answer that also gives the stream's state. A second
 //! listing costs one request when nothing has changed, and one more per new file when messages
-//! were only added: then exactly as many messages as the sequence has grown by are there.
-//! Otherwise everything is read again: the bodies in batches from any replica, and what such a
+//! were only added: then exactly as many messages as the sequence has grown by are there, but for
+//! a fence that this node has replaced meanwhile. Otherwise everything is read again: the bodies in batches from any replica, and what such a
 //! replica lacks from the leader.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::Bucket;
 use super::api::{Batch, Failure, StoredMessage, code};
+use super::fence::FenceMoved;
 use super::layout::Meta;
 use crate::store::{LtxInfo, LtxName, StoreError};
 
@@ -70,12 +71,18 @@ impl Listing {
         files
     }
 
-    /// Whether the stream has only grown since this listing.
-    fn only_grown(&self, info: &InfoReply) -> bool {
+    /// Whether no object can have been removed from the stream since this listing: it has only
+    /// grown, but for the message that a `moved` fence has replaced.
+    fn only_grown(&self, info: &InfoReply, moved: Option<FenceMoved>) -> bool {
         let (old, new) = (&self.state, &info.state);
+        let between = |seq: u64| old.last_seq < seq && seq <= new.last_seq;
+        let replaced = moved.is_some_and(|fence| {
+            (1..=old.last_seq).contains(&fence.replaced) && between(fence.sequence)
+        });
         self.created == info.created
             && new.last_seq >= old.last_seq
-            && new.messages.checked_sub(old.messages) == Some(new.last_seq - old.last_seq)
+            && new.messages.checked_add(u64::from(replaced))
+                == old.messages.checked_add(new.last_seq - old.last_seq)
     }
 }
 
@@ -129,7 +136,8 @@ impl Bucket {
         let known = self.listing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known {
             let info = self.info(json!({})).await?;
-            if known.only_grown(&info)
+            let moved = *self.fence_moved.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.only_grown(&info, moved)
                 && let Some(listing) = self.grow(&known, info).await?
             {
                 return Ok(listing);
@@ -257,5 +265,46 @@ impl Bucket {
             return self.layout.foreign("it does not exist");
         }
         failure.reading(format!("{what} of bucket {}", self.layout.bucket))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(messages: u64, last_seq: u64) -> State {
+        State { messages, last_seq, subjects: None }
+    }
+
+    #[test]
+    fn a_listing_goes_on_while_nothing_but_the_own_fence_was_replaced() {
+        let moved = |replaced, sequence| Some(FenceMoved { replaced, sequence });
+        // Since 10 messages up to sequence 20.
+        let table = [
+            (at(10, 20), None, true),
+            (at(13, 23), None, true),
+            (at(13, 23), moved(5, 12), true),
+            (at(12, 23), moved(5, 21), true),
+            (at(12, 23), moved(20, 23), true),
+            // Something else was removed.
+            (at(12, 23), None, false),
+            (at(11, 23), moved(5, 21), false),
+            // Before this listing, the first fence of all, or one that came and went since.
+            (at(12, 23), moved(5, 12), false),
+            (at(12, 23), moved(0, 21), false),
+            (at(12, 23), moved(21, 22), false),
+            // Not yet known to whoever answers.
+            (at(12, 23), moved(5, 24), false),
+            // More than there can be: not this stream's past.
+            (at(13, 23), moved(5, 21), false),
+            (at(9, 19), None, false),
+        ];
+        let known = Listing { created: String::new(), state: at(10, 20), metas: Metas::new() };
+        for (state, moved, goes_on) in table {
+            let info = InfoReply { created: String::new(), state: state.clone(), total: 0 };
+            assert_eq!(known.only_grown(&info, moved), goes_on, "{state:?} {moved:?}");
+            let anew = InfoReply { created: String::from("later"), ..info };
+            assert!(!known.only_grown(&anew, moved), "another stream");
+        }
     }
 }

@@ -98,6 +98,7 @@ impl Bucket {
             background: Semaphore::new(1),
             written: Written::default(),
             listing: Mutex::new(None),
+            fence_moved: Mutex::new(None),
             uploads: Uploads::default(),
         };
         bucket.check_server(&info.version).await?;
