@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use ccm_lab::{PATIENCE, Site, SiteOptions, wait_for};
 
-use crate::stage::{on_site, outage};
-
-const BACKEND: &str = "convex-backend.service";
+use crate::stage::{BACKEND, on_site, outage};
 
 fn signal(site: &Site, name: &str) -> Result<()> {
     let kill = ["systemctl", "kill", &format!("--signal={name}"), "--kill-whom=main", BACKEND];

@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use ccm_lab::{Site, SiteOptions};
 
-use crate::stage::{on_site, outage};
+use crate::stage::{BACKEND, DAEMON, on_site, outage};
 
-const DAEMON: &str = "convex-cluster-manager.service";
-const BACKEND: &str = "convex-backend.service";
 /// Longer than a client ever waits for an answer on a busy machine, shorter than any failover.
 const NO_OUTAGE: Duration = Duration::from_secs(1);
 

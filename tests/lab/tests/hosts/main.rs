@@ -6,11 +6,13 @@
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
 mod backend;
+mod booting;
 mod cable;
 mod checklist;
 mod daemon_killed;
 mod debs;
 mod freeze;
+mod guarded;
 mod keepalived;
 mod lab;
 mod nats_leader;
@@ -20,3 +22,5 @@ mod power_cut;
 mod reboot;
 mod seed;
 mod stage;
+mod supervised;
+mod write_lock;

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use ccm_lab::{Lab, Load, Options, PATIENCE, Site, SiteOptions, turn, wait_for};
+use anyhow::{Context as _, Result, ensure};
+use ccm_lab::{Host, Lab, Load, Options, PATIENCE, Site, SiteOptions, turn, wait_for};
 use serde_json::Value;
+
+/// The units.
+pub(crate) const DAEMON: &str = "convex-cluster-manager.service";
+pub(crate) const BACKEND: &str = "convex-backend.service";
 
 /// How old an acknowledged write may be that is lost with a host: hundreds of times what it takes
 /// on a quiet machine, a fraction of any lease.
@@ -84,4 +88,20 @@ pub(crate) fn outage(what: &str, load: &Load, since: Instant) -> Result<Duration
         last.saturating_duration_since(since)
     );
     Ok(took)
+}
+
+/// The line in `systemctl status` of the daemon.
+pub(crate) fn status_line(host: &Host) -> Result<String> {
+    let line = host.done(&["systemctl", "show", "-P", "StatusText", DAEMON])?;
+    Ok(String::from(line.trim_end()))
+}
+
+/// Waits until that line is as wanted.
+pub(crate) fn wait_status_line(host: &Host, holds: impl Fn(&str) -> bool) -> Result<()> {
+    let mut last = String::new();
+    let waited = wait_for(PATIENCE, &format!("the line in the status of {}", host.name()), || {
+        last = status_line(host).ok()?;
+        holds(&last).then_some(())
+    });
+    waited.with_context(|| format!("it says {last:?}"))
 }
