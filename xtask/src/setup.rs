@@ -61,7 +61,7 @@ const AFFECTED_SQLITE: Library =
 const NATS_PY: Library = Library { package: "nats-py", versions: &["2.16.0"] };
 
 /// What the tests need of the system: a file or command that shows it is there, and its package.
-const SYSTEM: [(&str, &str); 10] = [
+const SYSTEM: [(&str, &str); 11] = [
     ("setpriv", "util-linux"),
     ("ip", "iproute2"),
     ("sqlite3", "sqlite3"),
@@ -71,6 +71,7 @@ const SYSTEM: [(&str, &str); 10] = [
     ("/lib/systemd/systemd", "systemd"),
     ("dbus-daemon", "dbus"),
     ("/usr/lib/systemd/user/dbus.socket", "dbus-user-session"),
+    ("/usr/lib/polkit-1/polkitd", "polkitd"),
     // It has no configuration here, without which its service does not start.
     ("keepalived", "keepalived"),
 ];

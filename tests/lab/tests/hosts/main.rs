@@ -23,4 +23,5 @@ mod reboot;
 mod seed;
 mod stage;
 mod supervised;
+mod without_root;
 mod write_lock;
