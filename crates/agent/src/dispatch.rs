@@ -7,7 +7,7 @@ use std::time::Duration;
 use ccm_control::{Client, DemoteRequest};
 use ccm_election::{Adoption, Election, Timing};
 use ccm_guard::Armed;
-use ccm_role::{Campaign, Event, OpId, Outcome};
+use ccm_role::{Campaign, Event, Handover, OpId, Outcome};
 use ccm_types::{Epoch, Monotonic, NodeId};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -147,9 +147,10 @@ impl Dispatch {
         let within = self.handover_within;
         self.tasks.spawn("ask handover", async move {
             let asked = control.demote(&leader, &request, within).await;
-            let result = asked.map_err(|error| outcome::words(&error));
+            let answer =
+                asked.map_or_else(|error| outcome::of_handover(&error), |()| Handover::Done);
             // The loop has ended when nobody listens.
-            events.send(Event::HandoverAnswered { result }).await.ok();
+            events.send(Event::HandoverAnswered { leader, answer }).await.ok();
         });
     }
 

@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-use ccm_role::Outcome;
+use ccm_control::ControlError;
+use ccm_role::{Handover, Outcome};
 use ccm_wal_ltx::capture::CaptureError;
 use ccm_wal_ltx::follow::FollowError;
 use ccm_wal_ltx::local::LocalError;
@@ -18,6 +19,12 @@ pub(crate) fn words(error: &dyn Error) -> String {
         cause = error.source();
     }
     words
+}
+
+/// Why a primary that was asked to hand over has not.
+pub(crate) fn of_handover(error: &ControlError) -> Handover {
+    let why = words(error);
+    if error.is_transient() { Handover::Unanswered(why) } else { Handover::Refused(why) }
 }
 
 pub(crate) fn of_store(error: &StoreError) -> Outcome {

@@ -4,7 +4,7 @@ use ccm_types::Monotonic;
 
 use crate::action::{Action, Campaign, Operation};
 use crate::event::{Command, CommandId};
-use crate::machine::{Machine, WantedPromotion};
+use crate::machine::Machine;
 use crate::state::{After, Phase, Planned, PromoteRung, State};
 
 impl Machine {
@@ -57,9 +57,7 @@ impl Machine {
             | State::Hurrying { .. }
             | State::Stopped => false,
         };
-        if let Some(wanted) = self.promotion.take() {
-            self.answer(wanted.id, Err(String::from("the daemon is ending")));
-        }
+        self.answer_promotion(Err(String::from("the daemon is ending")));
         if hurry {
             return self.hurry(now, state);
         }
@@ -152,70 +150,11 @@ impl Machine {
 
     fn who_leads(&self) -> String {
         match &self.leader {
+            Some(leader) if leader.node == self.config.node => String::from(
+                "this node is not the primary: the lease of an earlier run of it has not ended yet",
+            ),
             Some(leader) => format!("this node is not the primary: {} leads", leader.node),
             None => String::from("this node is not the primary, and no node leads at present"),
-        }
-    }
-
-    /// `promote`: done when this node serves.
-    fn wanted(&mut self, now: Monotonic, state: State, id: CommandId) -> State {
-        let refuse = match &state {
-            State::Primary(_) => {
-                self.answer(id, Ok(()));
-                return state;
-            }
-            State::Passive(_) | State::Promoting(_) => None,
-            State::Starting(_) => Some("the daemon is starting: try again"),
-            State::Demoting(_) | State::Falling(_) => {
-                Some("this node is giving a leadership up: try again")
-            }
-            State::Left => Some("this node has left the cluster: run ccm join first"),
-            State::Hurrying { .. } | State::Stopped => Some("the daemon is ending"),
-        };
-        let busy = self.promotion.is_some().then_some("a promotion is under way already");
-        if let Some(why) = refuse.or(busy) {
-            self.answer(id, Err(String::from(why)));
-            return state;
-        }
-        let until = now + self.config.ttl + self.config.stop_timeout + self.config.start_timeout;
-        self.promotion = Some(WantedPromotion { id, until });
-        let other = self.leader.as_ref().filter(|leader| leader.node != self.config.node);
-        match (&state, other.map(|leader| leader.node.clone())) {
-            (State::Passive(_), leader) => {
-                self.campaign_again();
-                if let Some(leader) = leader {
-                    self.emit(Action::AskHandover { leader });
-                }
-                // An operator's word ends a rest.
-                State::Passive(crate::state::Passive::default())
-            }
-            (
-                State::Starting(_)
-                | State::Promoting(_)
-                | State::Primary(_)
-                | State::Demoting(_)
-                | State::Falling(_)
-                | State::Left
-                | State::Hurrying { .. }
-                | State::Stopped,
-                _,
-            ) => state,
-        }
-    }
-
-    /// Answers a `promote` that has come to its end.
-    pub(crate) fn settle_promotion(&mut self) {
-        let result = match self.state.phase() {
-            Phase::Primary => Ok(()),
-            Phase::Left | Phase::Stopped => Err(String::from("this node takes no part any more")),
-            Phase::Demoting | Phase::Falling => Err(self
-                .problem
-                .clone()
-                .unwrap_or_else(|| String::from("the leadership ended before it served"))),
-            Phase::Starting | Phase::Passive | Phase::Promoting => return,
-        };
-        if let Some(wanted) = self.promotion.take() {
-            self.answer(wanted.id, result);
         }
     }
 }

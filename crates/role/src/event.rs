@@ -72,8 +72,10 @@ pub enum Event {
     },
     /// The answer to [`crate::Action::AskHandover`].
     HandoverAnswered {
-        /// `Err` carries the reason in words.
-        result: Result<(), String>,
+        /// The primary that was asked.
+        leader: NodeId,
+        /// What came of it.
+        answer: Handover,
     },
     /// The daemon is to end: the first call plans, a second one hurries.
     Shutdown,
@@ -104,6 +106,17 @@ pub struct Leader {
     pub node: NodeId,
     /// Its epoch.
     pub epoch: Epoch,
+}
+
+/// What came of a request to hand over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handover {
+    /// The primary has given its lease to this node.
+    Done,
+    /// It has not, in its own words.
+    Refused(String),
+    /// Nobody has said anything, in words. The primary may be gone, and it may be about to do it.
+    Unanswered(String),
 }
 
 /// How an operation ended.

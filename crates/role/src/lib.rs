@@ -26,9 +26,12 @@ mod primary;
 mod promote;
 
 mod command;
+mod promotion;
 
 pub use action::{Action, Campaign, OpId, Operation};
-pub use event::{Adopted, Command, CommandId, Event, Leader, LossReason, Outcome, Verdict};
+pub use event::{
+    Adopted, Command, CommandId, Event, Handover, Leader, LossReason, Outcome, Verdict,
+};
 pub use machine::{Config, Machine, Status};
 pub use state::Phase;
 pub use transition::{TRANSITIONS, Transition, state_machine_markdown};

@@ -6,6 +6,7 @@ use ccm_types::{Epoch, Monotonic, NodeId, RoleName};
 
 use crate::action::{Action, Campaign, OpId, Operation};
 use crate::event::{CommandId, Event, Leader};
+use crate::promotion::WantedPromotion;
 use crate::state::{BackendLimit, Lease, Phase, Repair, Starting, State, Wait};
 use crate::transition;
 use crate::vip::Vip;
@@ -50,13 +51,6 @@ pub struct Status {
     pub problem: Option<String>,
 }
 
-/// A `promote` that waits for its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct WantedPromotion {
-    pub(crate) id: CommandId,
-    pub(crate) until: Monotonic,
-}
-
 /// What a node does. Time comes in with every event; there is no clock inside.
 #[derive(Debug, Clone)]
 pub struct Machine {
@@ -67,6 +61,8 @@ pub struct Machine {
     /// A lease that was won before the last leadership was wound up.
     pub(crate) pending: Option<Lease>,
     pub(crate) promotion: Option<WantedPromotion>,
+    /// Whose answer to a request to hand over is waited for.
+    pub(crate) asking: Option<NodeId>,
     pub(crate) vip: Vip,
     /// The guard has a deadline.
     pub(crate) armed: bool,
@@ -87,6 +83,7 @@ impl Machine {
             problem: None,
             pending: None,
             promotion: None,
+            asking: None,
             vip: Vip::Off,
             armed: false,
             out: Vec::new(),
@@ -111,6 +108,7 @@ impl Machine {
         self.change(|machine, state| machine.react(now, state, event));
         self.settle_promotion();
         self.use_pending(now);
+        self.ask_for_promotion(now);
         std::mem::take(&mut self.out)
     }
 
@@ -153,8 +151,7 @@ impl Machine {
             Some(Wait::Until(at)) => Some((at, "another try with the virtual IP")),
             Some(Wait::Op(_)) | None => None,
         };
-        let promotion = self.promotion.map(|p| (p.until, "a promotion has not succeeded"));
-        [lease, retry, capture, vip, promotion].into_iter().flatten().min()
+        [lease, retry, capture, vip, self.promotion_deadline()].into_iter().flatten().min()
     }
 
     /// What the node is, for people.

@@ -23,18 +23,8 @@ impl Machine {
                     self.problem = None;
                 }
             }
-            Event::HandoverAnswered { result: Err(why) } => {
-                if let Some(wanted) = self.promotion.take() {
-                    self.answer(wanted.id, Err(why.clone()));
-                }
-            }
-            Event::Tick => {
-                if let Some(wanted) = self.promotion.take_if(|wanted| now >= wanted.until) {
-                    let why = "it has not become the primary in time: look at its status and log";
-                    self.answer(wanted.id, Err(String::from(why)));
-                    self.campaign_again();
-                }
-            }
+            Event::HandoverAnswered { leader, answer } => self.note_handover(leader, answer),
+            Event::Tick => self.end_promotion_in_time(now),
             Event::Start { .. }
             | Event::LeaseWon { .. }
             | Event::LeaseRenewed { .. }
@@ -46,7 +36,6 @@ impl Machine {
             | Event::BackendUnhealthy { .. }
             | Event::CaptureEnded { .. }
             | Event::Command { .. }
-            | Event::HandoverAnswered { result: Ok(()) }
             | Event::Shutdown => {}
         }
     }

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use ccm_role::{
-    Action, Adopted, Command, CommandId, Config, Event, Leader, LossReason, Machine, OpId, Outcome,
-    Verdict,
+    Action, Adopted, Command, CommandId, Config, Event, Handover, Leader, LossReason, Machine,
+    OpId, Outcome, Verdict,
 };
 use ccm_types::{Epoch, Monotonic, NodeId, Position, Txid};
 
@@ -66,6 +66,15 @@ fn won(epoch: &str, valid: &str, released: bool) -> Event {
     Event::LeaseWon { epoch, valid_until, released }
 }
 
+fn handover(words: &[&str]) -> Handover {
+    match words {
+        ["ok"] => Handover::Done,
+        ["refused", why @ ..] => Handover::Refused(why.join(" ")),
+        ["unanswered", why @ ..] => Handover::Unanswered(why.join(" ")),
+        other => panic!("no answer {other:?}"),
+    }
+}
+
 fn event(words: &[&str], last: OpId) -> Event {
     let until = |word: &str| Monotonic::from_millis(number(word));
     match words {
@@ -99,8 +108,10 @@ fn event(words: &[&str], last: OpId) -> Event {
         ["command", id, rest @ ..] => {
             Event::Command { id: CommandId(number(id)), command: command(rest) }
         }
-        ["handover", "ok"] => Event::HandoverAnswered { result: Ok(()) },
-        ["handover", "refused", why @ ..] => Event::HandoverAnswered { result: Err(why.join(" ")) },
+        ["handover", node, answer @ ..] => Event::HandoverAnswered {
+            leader: NodeId::new(*node).unwrap(),
+            answer: handover(answer),
+        },
         ["shutdown"] => Event::Shutdown,
         other => panic!("no event {other:?}"),
     }

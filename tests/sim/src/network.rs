@@ -1,7 +1,7 @@
 //! The network between a host and NATS: late, lossy, one-way.
 
 use ccm_election::{Input, LeaseRecord, RequestId, Revision, WriteOutcome};
-use ccm_role::{Command, CommandId, Event};
+use ccm_role::{Command, CommandId, Event, Handover};
 use ccm_types::NodeId;
 
 use crate::mutant::Mutant;
@@ -174,8 +174,9 @@ impl World {
     /// Asks `leader` to hand over to the node of this host.
     pub(crate) fn send_handover(&mut self, host: HostId, leader: NodeId) {
         let run = self.run_of(host);
-        self.send(host, &What::Handover { host, run, leader });
-        let event = Event::HandoverAnswered { result: Err(String::from("no answer")) };
+        self.send(host, &What::Handover { host, run, leader: leader.clone() });
+        let answer = Handover::Unanswered(String::from("no answer"));
+        let event = Event::HandoverAnswered { leader, answer };
         self.after(HANDOVER_WITHIN, What::Tell { host, run, event });
     }
 
@@ -207,7 +208,9 @@ impl World {
     ) {
         let delays = [self.arrivals(from, Way::Out)[0], self.arrivals(host, Way::In)[0]];
         if let [Some(there), Some(here)] = delays {
-            let event = Event::HandoverAnswered { result };
+            let leader = self.hosts[from].node.clone();
+            let answer = result.map_or_else(Handover::Refused, |()| Handover::Done);
+            let event = Event::HandoverAnswered { leader, answer };
             self.after(there + here, What::Tell { host, run, event });
         }
     }

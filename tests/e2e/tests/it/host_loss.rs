@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ccm_harness::{Cluster, ClusterOptions, PATIENCE, wait};
+use serde_json::json;
 
 use crate::machine::{LOAD, alone};
 
@@ -54,5 +55,35 @@ fn the_other_node_serves_in_time_and_only_a_young_tail_is_lost() {
         cluster.nodes[first].start();
         cluster.wait_follows(first);
     }
+    one.assert_never_two();
+}
+
+#[test]
+fn a_node_that_is_no_candidate_takes_over_from_a_lost_host_when_it_is_promoted() {
+    let _machine = alone();
+    let mut cluster = Cluster::start(ClusterOptions::default());
+    let one = cluster.one_backend();
+    let first = cluster.wait_serving();
+    let other = 1 - first;
+    cluster.wait_follows(other);
+    assert!(cluster.nodes[other].terminate(PATIENCE).success());
+    cluster.nodes[other].edit_config(|config| config["node"] = json!({ "candidate": false }));
+    cluster.nodes[other].start();
+    cluster.wait_follows(other);
+
+    cluster.kill_host(first);
+    let (lost, next) = (cluster.nodes[first].name.clone(), cluster.nodes[other].name.clone());
+    // The lease has not ended, and nobody is there who could hand it over.
+    let ran = cluster.nodes[other].ccm("promote", &[]).ok();
+    assert_eq!(
+        ran.out,
+        format!(
+            "Attempting to promote node {next} to leader...\n  {lost} leads and does not answer: \
+             {next} takes over when its lease ends\n✓ Successfully promoted to leader\n"
+        )
+    );
+    assert!(cluster.nodes[other].serves());
+    cluster.nodes[first].start();
+    cluster.wait_follows(first);
     one.assert_never_two();
 }
