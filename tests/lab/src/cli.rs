@@ -12,7 +12,12 @@ use crate::talk::{self, Answer, Request, Verb};
 
 /// Hosts with a real systemd, a switch and a client, on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask lab", max_term_width = 100)]
+#[command(
+    name = "cargo xtask lab",
+    bin_name = "cargo xtask lab",
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     /// Which lab, where there are several
     #[arg(long, global = true, default_value = "lab")]

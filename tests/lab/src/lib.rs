@@ -64,7 +64,7 @@ pub use load::{Attempt, Load, LoadOptions};
 pub use machine::Unable;
 pub use nats::NatsBox;
 pub use run::Ran;
-pub use site::{Site, SiteOptions, VIP};
+pub use site::{Site, SiteOptions, VIP, VIP6};
 pub use source::Source;
 pub use sweep::traces;
 pub use turn::{Turn, turn};

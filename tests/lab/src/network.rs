@@ -34,7 +34,11 @@ impl Namespace {
         });
         let file = made.join().map_err(|_| anyhow!("the thread of a network has panicked"))??;
         let made = Self { file: Arc::new(file) };
-        made.ip("link set lo up")?;
+        made.ip("link set lo up").map_err(|error| {
+            Unable::new(format!(
+                "a network of its own cannot be changed ({error:#}): a container needs CAP_NET_ADMIN"
+            ))
+        })?;
         Ok(made)
     }
 

@@ -1,6 +1,6 @@
 //! ccm on the hosts of a lab, deployed with the commands and the units that operators use.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -18,8 +18,10 @@ use crate::switch::INTERFACE;
 use crate::watch::Watch;
 use crate::wire::Wire;
 
-/// The virtual IP of every site.
-pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 100);
+/// The virtual IP of a site.
+pub const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 1, 100));
+/// The virtual IP of a site with IPv6.
+pub const VIP6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x100));
 /// The unit of the daemon, and of the backend.
 const DAEMON: &str = "convex-cluster-manager.service";
 const BACKEND: &str = "convex-backend.service";
@@ -47,6 +49,8 @@ pub struct SiteOptions {
     pub source: Source,
     /// Servers on the hosts themselves, `nats://nats1:4222` and so on; else a machine beside them.
     pub nats_on_hosts: bool,
+    /// `--vip`: [`VIP`] or [`VIP6`].
+    pub vip: IpAddr,
 }
 
 impl Default for SiteOptions {
@@ -59,6 +63,7 @@ impl Default for SiteOptions {
             start_timeout: Duration::from_secs(10),
             source: Source::Deploy,
             nats_on_hosts: false,
+            vip: VIP,
         }
     }
 }
@@ -151,9 +156,9 @@ impl Site {
             "--nats",
             &self.nats_urls(),
             "--vip",
-            &VIP.to_string(),
+            &self.options.vip.to_string(),
             "--vip-netmask",
-            "24",
+            if self.options.vip.is_ipv4() { "24" } else { "64" },
             "--interface",
             INTERFACE,
             "--ttl-ms",
@@ -286,7 +291,7 @@ impl Site {
         within: Duration,
     ) -> Result<Load> {
         let name = String::from(name);
-        let service = service();
+        let service = self.service();
         Load::start(self.lab.client(), LoadOptions { service, name, clients, every, within })
     }
 
@@ -295,7 +300,7 @@ impl Site {
     /// # Errors
     /// When no thread can be started.
     pub fn watch(&self) -> Result<Watch> {
-        Watch::start(self.lab.hosts(), IpAddr::V4(VIP), BACKEND)
+        Watch::start(self.lab.hosts(), self.options.vip, BACKEND)
     }
 
     /// Asks the wire.
@@ -303,7 +308,7 @@ impl Site {
     /// # Errors
     /// When no thread can be started.
     pub fn wire(&self) -> Result<Wire> {
-        Wire::watch(self.lab.client(), VIP)
+        Wire::watch(self.lab.client(), self.options.vip)
     }
 
     /// The acknowledged of `attempts` that the service has not, and the age of the oldest of them
@@ -335,6 +340,11 @@ impl Site {
         Ok((lost, age))
     }
 
+    /// Where clients find the service.
+    fn service(&self) -> SocketAddr {
+        SocketAddr::from((self.options.vip, BACKEND_PORT))
+    }
+
     /// The rows of a client: id and the client's count.
     fn rows(&self, client: &str) -> Result<Vec<(i64, i64)>> {
         let mut rows = Vec::new();
@@ -342,7 +352,7 @@ impl Site {
         loop {
             let path = format!("/rows?client={client}&after={after}");
             let (code, body) = wait_for(PATIENCE, "the service to list rows", || {
-                self.lab.client().get(service(), &path, PATIENCE).ok()
+                self.lab.client().get(self.service(), &path, PATIENCE).ok()
             })?;
             ensure!(code == 200, "GET {path}: {code} {body}");
             let page: Value = serde_json::from_str(&body)?;
@@ -390,11 +400,6 @@ impl Site {
         }
         text
     }
-}
-
-/// Where clients find the service.
-fn service() -> SocketAddr {
-    SocketAddr::from((VIP, BACKEND_PORT))
 }
 
 fn serves(status: &Value) -> bool {

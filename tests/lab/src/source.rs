@@ -9,7 +9,7 @@ use crate::host::Host;
 
 /// What the unit of the backend starts: the demo backend, told what that unit says.
 const BACKEND_PROGRAM: &str = "#!/bin/sh
-exec /usr/bin/demo-backend --db \"$CONVEX_LOCAL_STORAGE\" --listen 0.0.0.0:3210 \\
+exec /usr/bin/demo-backend --db \"$CONVEX_LOCAL_STORAGE\" --listen [::]:3210 \\
   --host \"$(cat /proc/sys/kernel/hostname)\"
 ";
 

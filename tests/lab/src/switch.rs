@@ -30,7 +30,7 @@ impl Port {
         Ipv4Addr::new(10, 0, 1, self.0)
     }
 
-    fn address6(self) -> Ipv6Addr {
+    pub(crate) fn address6(self) -> Ipv6Addr {
         Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, u16::from(self.0))
     }
 

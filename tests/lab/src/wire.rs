@@ -1,7 +1,10 @@
 //! Asking the wire, every few milliseconds, who has an address: whether two ever answer at once is
 //! what a client would suffer from.
 
-use std::net::Ipv4Addr;
+mod arp;
+mod ndp;
+
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,13 +27,8 @@ use crate::switch::INTERFACE;
 const ASK_EVERY: Duration = Duration::from_millis(20);
 /// How long one look at the socket waits.
 const LISTEN_FOR: Duration = Duration::from_millis(2);
-/// The type of a frame with ARP.
-const ETHERTYPE_ARP: u16 = 0x0806;
-/// Ethernet, IPv4, and the lengths of their addresses.
-const ETHERNET_IPV4: [u8; 6] = [0, 1, 8, 0, 6, 4];
-/// Bytes of an Ethernet header, and of it with ARP.
+/// Bytes of an Ethernet header.
 const HEADER: usize = 14;
-const FRAME: usize = HEADER + 28;
 
 /// An Ethernet address.
 type Mac = [u8; 6];
@@ -73,7 +71,7 @@ impl Wire {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn watch(client: &Client, address: Ipv4Addr) -> Result<Self> {
+    pub fn watch(client: &Client, address: IpAddr) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let heard = Arc::new(Mutex::new(Heard::default()));
         let (stopped, noted) = (Arc::clone(&stop), Arc::clone(&heard));
@@ -150,11 +148,14 @@ fn shown(mac: Mac) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-fn ask_on(address: Ipv4Addr, stop: &AtomicBool, noted: &Mutex<Heard>) -> Result<()> {
+fn ask_on(address: IpAddr, stop: &AtomicBool, noted: &Mutex<Heard>) -> Result<()> {
     let link = link().context("the client has no interface")?;
     let own = link.addr().context("the client's interface has no address")?;
-    let socket = open(&link).context("could not listen to the wire")?;
-    let question = question(own, client::PORT.address(), address);
+    let socket = open(&link, address).context("could not listen to the wire")?;
+    let question = match address {
+        IpAddr::V4(address) => arp::question(own, client::PORT.address(), address),
+        IpAddr::V6(address) => ndp::question(own, client::PORT.address6(), address),
+    };
     while !stop.load(Ordering::Relaxed) {
         {
             let mut heard = noted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,7 +168,12 @@ fn ask_on(address: Ipv4Addr, stop: &AtomicBool, noted: &Mutex<Heard>) -> Result<
             let mut frame = [0; 256];
             // Nothing to hear within a moment is no failure.
             let Ok((length, _)) = recv(&socket, &mut frame, RecvFlags::empty()) else { continue };
-            if let Some(claim) = claim(&frame[..length], address, own) {
+            let frame = &frame[..length];
+            let claim = match address {
+                IpAddr::V4(address) => arp::claim(frame, address, own),
+                IpAddr::V6(address) => ndp::claim(frame, address, own),
+            };
+            if let Some(claim) = claim {
                 let mut heard = noted.lock().unwrap_or_else(PoisonError::into_inner);
                 heard.note(claim);
             }
@@ -208,69 +214,19 @@ fn link() -> Option<LinkAddr> {
     all.find_map(|one| one.address?.as_link_addr().copied())
 }
 
-fn open(link: &LinkAddr) -> Result<OwnedFd> {
+fn open(link: &LinkAddr, address: IpAddr) -> Result<OwnedFd> {
+    let frames = if address.is_ipv4() { arp::ETHERTYPE } else { ndp::ETHERTYPE };
     // In the order of the wire.
-    let arp = RawProtocol::new(u32::from(ETHERTYPE_ARP.to_be())).map(Protocol::from_raw);
-    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, arp)?;
+    let frames = RawProtocol::new(u32::from(frames.to_be())).map(Protocol::from_raw);
+    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, frames)?;
     set_socket_timeout(&socket, Timeout::Recv, Some(LISTEN_FOR))?;
     bind(socket.as_raw_fd(), link)?;
     Ok(socket)
 }
 
-/// Who has `address`? Tell `asker`.
-fn question(own: Mac, asker: Ipv4Addr, address: Ipv4Addr) -> Vec<u8> {
-    let mut frame = vec![0xff; 6];
-    frame.extend(own);
-    frame.extend(ETHERTYPE_ARP.to_be_bytes());
-    frame.extend(ETHERNET_IPV4);
-    frame.extend([0, 1]);
-    frame.extend(own);
-    frame.extend(asker.octets());
-    frame.extend([0; 6]);
-    frame.extend(address.octets());
-    frame
-}
-
-/// What a frame claims about `address`.
-fn claim(frame: &[u8], address: Ipv4Addr, own: Mac) -> Option<Claim> {
-    let frame = frame.get(..FRAME)?;
-    let arp = &frame[HEADER..];
-    if frame[12..HEADER] != ETHERTYPE_ARP.to_be_bytes() || arp[..6] != ETHERNET_IPV4 {
-        return None;
-    }
-    let mac: Mac = arp[8..14].try_into().ok()?;
-    let sender: [u8; 4] = arp[14..18].try_into().ok()?;
-    if mac == own || Ipv4Addr::from(sender) != address {
-        return None;
-    }
-    let reply = arp[7] == 2;
-    Some(Claim { mac, answer: reply && frame[..6] == own })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 100);
-    const OWN: Mac = [2, 0x77, 0, 0, 0, 50];
-
-    fn reply(from: Mac, to: Mac) -> Vec<u8> {
-        let mut frame = question(from, VIP, client::PORT.address());
-        frame[..6].copy_from_slice(&to);
-        frame[21] = 2;
-        frame
-    }
-
-    #[test]
-    fn an_answer_is_told_from_an_announcement_and_from_what_is_not_about_it() {
-        let (one, all) = ([2, 0x77, 0, 0, 0, 11], [0xff; 6]);
-        let claimed = |frame: &[u8]| claim(frame, VIP, OWN);
-        assert_eq!(claimed(&reply(one, OWN)), Some(Claim { mac: one, answer: true }));
-        assert_eq!(claimed(&reply(one, all)), Some(Claim { mac: one, answer: false }));
-        assert_eq!(claimed(&question(OWN, client::PORT.address(), VIP)), None);
-        assert_eq!(claimed(&reply(one, OWN)[..40]), None);
-        assert_eq!(claim(&reply(one, OWN), Ipv4Addr::new(10, 0, 1, 101), OWN), None);
-    }
 
     #[test]
     fn two_answers_to_one_question_are_noted_and_one_after_the_other_are_not() {

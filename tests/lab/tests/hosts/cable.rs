@@ -22,11 +22,12 @@ fn a_pulled_cable_ends_backend_and_address_before_the_other_begins() {
         println!("cable: nobody had the address for {address:?}, no backend ran for {backend:?}");
         ensure!(address > Duration::ZERO && backend > Duration::ZERO, "no gap");
         outage("cable", &load, pulled)?;
+        ensure!(site.journal(1)?.contains("eth0 has no carrier"), "nobody has said so");
 
         site.host(1)?.plug()?;
         site.wait_follows(1)?;
         wait_for(PATIENCE, "the address to be off the host that was cut off", || {
-            (!site.host(1).ok()?.has(VIP.into())).then_some(())
+            (!site.host(1).ok()?.has(VIP)).then_some(())
         })?;
         load.wait_more(100)?;
         let (lost, age) = site.lost(&load.stop()?, pulled)?;

@@ -1,10 +1,12 @@
 //! The deployment checklist of the seed, as printed and with the units that it prints: three hosts,
 //! a NATS server on each.
 
+use std::time::Instant;
+
 use anyhow::{Context as _, Result, ensure};
 use ccm_lab::{Host, Lab, PATIENCE, Site, SiteOptions, Source, wait_for};
 
-use crate::stage::on_installed;
+use crate::stage::{on_installed, outage};
 
 /// Step 2 of the checklist.
 const INIT: &str = "convex-cluster-manager init \
@@ -84,6 +86,9 @@ fn the_checklist_of_the_seed_works_as_printed() {
         sh(first, "ip addr show eth0 | grep 10.0.1.100")?;
         ensure!(sh(first, "systemctl is-active convex-backend")? == "active\n");
 
+        let (watch, wire, load) = (site.watch()?, site.wire()?, site.load("checklist-load")?);
+        load.wait_more(100)?;
+        let asked = Instant::now();
         let demoted = sh(first, "convex-cluster-manager demote")?;
         ensure!(
             demoted.starts_with(
@@ -99,6 +104,13 @@ fn the_checklist_of_the_seed_works_as_printed() {
         sh(lab.host(next)?, "ip addr show eth0 | grep 10.0.1.100")?;
         ensure!(first.sh("ip addr show eth0 | grep 10.0.1.100")?.out.is_empty());
         site.wait_follows(1)?;
+        load.wait_more(100)?;
+        outage("checklist: demote", &load, asked)?;
+        let (lost, _) = site.lost(&load.stop()?, asked)?;
+        ensure!(lost == 0, "{lost} acknowledged writes lost");
+        watch.one_backend()?;
+        watch.one_address()?;
+        wire.never_two()?;
         let held = sh(first, "convex-cluster-manager vip status")?;
         same("vip status", &held, "10.0.1.100/24 on eth0: not held\n")
     });

@@ -19,7 +19,7 @@ fn kill(site: &Site) -> Result<()> {
 #[test]
 fn a_daemon_that_systemd_brings_back_within_the_lease_is_no_failover() {
     let test = "a_daemon_that_systemd_brings_back_within_the_lease_is_no_failover";
-    // What `init` writes: the unit brings it back after five seconds.
+    // What `init` writes; the unit brings it back after a second.
     let defaults = SiteOptions {
         ttl: Duration::from_secs(10),
         heartbeat: Duration::from_secs(3),

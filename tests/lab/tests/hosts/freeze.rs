@@ -22,13 +22,13 @@ fn a_host_that_hung_past_the_lease_serves_nobody_when_it_goes_on() {
         site.wait_serves(2)?;
         load.wait_served_since(Instant::now())?;
         outage("freeze", &load, hung)?;
-        ensure!(first.has(VIP.into()), "a host that stands still keeps what its kernel has");
+        ensure!(first.has(VIP), "a host that stands still keeps what its kernel has");
 
         let on = Instant::now();
         first.thaw()?;
         first.heal()?;
         let gone = wait_for(PATIENCE, "the guard to take backend and address away", || {
-            let left = first.has(VIP.into()) || !first.unit("convex-backend.service").is_empty();
+            let left = first.has(VIP) || !first.unit("convex-backend.service").is_empty();
             (!left).then(Instant::now)
         })?;
         println!("freeze: backend and address gone {:?} after it went on", gone - on);

@@ -5,6 +5,7 @@
 
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
+mod address;
 mod backend;
 mod booting;
 mod cable;
@@ -23,5 +24,6 @@ mod reboot;
 mod seed;
 mod stage;
 mod supervised;
+mod unable;
 mod without_root;
 mod write_lock;

@@ -207,7 +207,7 @@ fn remove(site: &Site, number: u8) -> Result<()> {
             host.unit(unit).is_empty().then_some(())
         })?;
     }
-    ensure!(!host.has(std::net::IpAddr::V4(ccm_lab::VIP)), "it has the virtual IP");
+    ensure!(!host.has(ccm_lab::VIP), "it has the virtual IP");
     sh(host, "test ! -e /usr/bin/ccm && test ! -e /usr/bin/convex-cluster-manager")?;
     sh(host, "test -s /etc/convex/cluster.json && ls /var/lib/convex/replica.db").map(drop)
 }
