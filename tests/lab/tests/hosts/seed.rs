@@ -7,6 +7,17 @@ use ccm_lab::{Load, Site, SiteOptions, Source};
 
 use crate::stage::{given_away, on_site, outage};
 
+/// A backend that ends when D-Bus has ended, which is a shutdown's: nothing in the units orders them.
+const AFTER_THE_BUS: &str = "#!/bin/sh
+/usr/bin/demo-backend --db \"$CONVEX_LOCAL_STORAGE\" --listen 0.0.0.0:3210 --ignore-sigterm &
+backend=$!
+trap : TERM
+wait $backend
+while grep --quiet --no-messages --line-regexp dbus-daemon /proc/[0-9]*/comm; do sleep 0.05; done
+touch /var/lib/convex/after-the-bus
+kill -KILL $backend
+";
+
 const UNITS: [&str; 2] = ["convex-cluster-manager.service", "convex-backend.service"];
 
 #[test]
@@ -27,11 +38,14 @@ fn with_the_units_of_the_seed_a_reboot_of_the_primary_moves_it_and_loses_nothing
         let (watch, wire, load) = (site.watch()?, site.wire()?, site.load("seed")?);
         load.wait_more(300)?;
         let began = Instant::now();
+        let two = site.host(2)?;
+        two.write_program("usr/bin/convex-local-backend", AFTER_THE_BUS)?;
         site.host(1)?.done(&["convex-cluster-manager", "switchover", "--to", "node-2"])?;
         site.wait_serves(2)?;
         site.wait_follows(1)?;
         outage("units of the seed: switchover", &load, began)?;
         reboot(site, &load, 2, 1)?;
+        ensure!(two.path("var/lib/convex/after-the-bus").exists(), "D-Bus has not gone first");
         reboot(site, &load, 1, 2)?;
 
         let attempts = load.stop()?;
