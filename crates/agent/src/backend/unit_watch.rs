@@ -26,14 +26,16 @@ pub(crate) async fn watch_unit(
 ) {
     while serving.wait_for(|serving| *serving).await.is_ok() {
         let why = tokio::select! {
-            _ = is(&mut serving, false) => None,
+            there = is(&mut serving, false) => if there { None } else { return },
             why = ended(&unit) => Some(why),
         };
         if let Some(why) = why {
             // The machine restarts it, which ends this round. The loop has ended when nobody
             // listens.
             events.send(Event::BackendExited { why }).await.ok();
-            is(&mut serving, false).await;
+            if !is(&mut serving, false).await {
+                return;
+            }
         }
     }
 }
@@ -44,7 +46,7 @@ pub(crate) async fn keep_off(unit: Unit, mut off: watch::Receiver<bool>, counts:
         let mut asked = off.clone();
         let intruder = tokio::select! {
             // What may be there is for whoever starts the backend.
-            _ = is(&mut asked, false) => continue,
+            there = is(&mut asked, false) => if there { continue } else { return },
             intruder = first(&unit, intruder) => intruder,
         };
         counts.backend_intruded();
@@ -54,7 +56,7 @@ pub(crate) async fn keep_off(unit: Unit, mut off: watch::Receiver<bool>, counts:
              only ccm starts it"
         );
         tokio::select! {
-            _ = is(&mut asked, false) => continue,
+            there = is(&mut asked, false) => if there { continue } else { return },
             ended = unit.end(INTRUDER) => match ended {
                 Ok(()) => tracing::info!(unit = unit.name(), "nothing of it is left"),
                 Err(error) => {
@@ -67,9 +69,10 @@ pub(crate) async fn keep_off(unit: Unit, mut off: watch::Receiver<bool>, counts:
     }
 }
 
-/// Completes when the channel says so, or the daemon ends.
-async fn is(channel: &mut watch::Receiver<bool>, wanted: bool) {
-    channel.wait_for(|now| *now == wanted).await.ok();
+/// Completes when the channel says so; `false` when it says nothing more, because the daemon ends:
+/// the value that it said last stays.
+async fn is(channel: &mut watch::Receiver<bool>, wanted: bool) -> bool {
+    channel.wait_for(|now| *now == wanted).await.is_ok()
 }
 
 /// Completes when the unit has ended by itself, with the reason in words.
@@ -130,5 +133,38 @@ fn intruder(state: &UnitState) -> Option<String> {
     match state.verdict() {
         Verdict::Up | Verdict::Starting | Verdict::Restarting => Some(state.in_words()),
         Verdict::Down | Verdict::Failed | Verdict::Stopping => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ccm_systemd_backend::Bus;
+    use ccm_types::{ClusterId, NodeId};
+
+    use super::*;
+
+    /// Longer than anything takes on a busy machine.
+    const WITHIN: Duration = Duration::from_secs(60);
+
+    /// Nobody would ever tell them to stop, and they would ask the bus without a pause.
+    #[tokio::test]
+    async fn they_end_when_the_daemon_ends_whatever_was_wanted_last() {
+        let unit = Unit::new(Bus::Address(String::from("unix:path=/nowhere")), "x");
+        let (events, _heard) = mpsc::channel(1);
+        let (serving, is_serving) = watch::channel(true);
+        let (off, is_off) = watch::channel(true);
+        let counts = Counts::new(&ClusterId::new("test").unwrap(), &NodeId::new("me").unwrap());
+        let ending = async {
+            tokio::task::yield_now().await;
+            drop((serving, off));
+        };
+        let all = async {
+            tokio::join!(
+                watch_unit(unit.clone(), is_serving, events),
+                keep_off(unit.clone(), is_off, Arc::new(counts)),
+                ending
+            )
+        };
+        tokio::time::timeout(WITHIN, all).await.unwrap();
     }
 }
