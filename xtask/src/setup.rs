@@ -61,12 +61,13 @@ const AFFECTED_SQLITE: Library =
 const NATS_PY: Library = Library { package: "nats-py", versions: &["2.16.0"] };
 
 /// What the tests need of the system: a file or command that shows it is there, and its package.
-const SYSTEM: [(&str, &str); 11] = [
+const SYSTEM: [(&str, &str); 12] = [
     ("setpriv", "util-linux"),
     ("ip", "iproute2"),
     ("sqlite3", "sqlite3"),
     ("rpm", "rpm"),
     ("tmux", "tmux"),
+    ("man", "man-db"),
     ("systemctl", "systemd"),
     ("/lib/systemd/systemd", "systemd"),
     ("dbus-daemon", "dbus"),

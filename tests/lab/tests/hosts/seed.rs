@@ -7,7 +7,7 @@ use ccm_lab::{Load, Site, SiteOptions, Source};
 
 use crate::stage::{given_away, on_site, outage};
 
-/// A backend that ends when D-Bus has ended, which is a shutdown's: nothing in the units orders them.
+/// A backend that ends when D-Bus has ended, which only a shutdown ends: no unit orders the two.
 const AFTER_THE_BUS: &str = "#!/bin/sh
 /usr/bin/demo-backend --db \"$CONVEX_LOCAL_STORAGE\" --listen 0.0.0.0:3210 --ignore-sigterm &
 backend=$!
