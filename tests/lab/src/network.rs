@@ -36,7 +36,8 @@ impl Namespace {
         let made = Self { file: Arc::new(file) };
         made.ip("link set lo up").map_err(|error| {
             Unable::new(format!(
-                "a network of its own cannot be changed ({error:#}): a container needs CAP_NET_ADMIN"
+                "a network of its own cannot be changed ({error:#}): a container needs \
+                 CAP_NET_ADMIN"
             ))
         })?;
         Ok(made)

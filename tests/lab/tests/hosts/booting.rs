@@ -95,7 +95,7 @@ fn refused_at_boot(site: &Site) -> Result<()> {
     host.wait_running()?;
     let state = shows(host, BACKEND, "ActiveState")?;
     ensure!(state == "inactive\n" && host.unit(BACKEND).is_empty(), "the backend is {state}");
-    ensure!(!host.has(VIP.into()), "it has the address");
+    ensure!(!host.has(VIP), "it has the address");
     let journal = site.journal(1)?;
     for words in [
         "convex-backend.service is enabled, so every boot starts it",

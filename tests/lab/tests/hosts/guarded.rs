@@ -123,7 +123,7 @@ fn both_are_killed(site: &Site) -> Result<()> {
     daemon.iter().for_each(|pid| processes::signal(*pid, Signal::STOP));
     kill(host, GUARD);
     kill(host, DAEMON);
-    wait_for(PATIENCE, "the address to be off", || (!host.has(VIP.into())).then_some(()))?;
+    wait_for(PATIENCE, "the address to be off", || (!host.has(VIP)).then_some(()))?;
     ensure!(site.epoch(1)? == epoch, "the address went by something else");
     let journal = site.journal(2)?;
     ensure!(journal.contains("taken off"), "not by ExecStopPost=:\n{journal}");

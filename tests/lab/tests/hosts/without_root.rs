@@ -56,7 +56,7 @@ fn a_daemon_without_root_runs_the_backend_by_the_rule_and_nothing_else() {
 
         host.done(&["systemctl", "stop", DAEMON])?;
         ensure!(host.unit(BACKEND).is_empty(), "the daemon has left its backend");
-        wait_for(PATIENCE, "the address to be off", || (!host.has(VIP.into())).then_some(()))
+        wait_for(PATIENCE, "the address to be off", || (!host.has(VIP)).then_some(()))
     });
 }
 

@@ -3,8 +3,8 @@
 //! The names come from the leader, in one answer that also gives the stream's state. A second
 //! listing costs one request when nothing has changed, and one more per new file when messages
 //! were only added: then exactly as many messages as the sequence has grown by are there, but for
-//! a fence that this node has replaced meanwhile. Otherwise everything is read again: the bodies in batches from any replica, and what such a
-//! replica lacks from the leader.
+//! a fence that this node has replaced meanwhile. Otherwise everything is read again: the bodies in
+//! batches from any replica, and what such a replica lacks from the leader.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
