@@ -66,6 +66,8 @@ struct Here {
     port: Arc<BackendPort>,
     vip: Option<Arc<VipPort>>,
     serving: watch::Sender<bool>,
+    /// Whether nothing of the backend may be here.
+    off: watch::Sender<bool>,
     found: Option<Armed>,
     counts: Arc<Counts>,
     restarts: Arc<Restarts>,
@@ -177,7 +179,8 @@ async fn look_around(
     let counts = Arc::new(Counts::new(&settings.cluster, &settings.node));
     look_at_vip(vip.as_ref(), &former_vips, found.is_some(), &counts, tasks).await;
     let (problems, http_problems) = watch::channel(Problems::new());
-    backend::admit(settings, &port, found.is_some(), &problems, tasks).await?;
+    let off = watch::Sender::new(found.is_none());
+    backend::admit(settings, &port, &off, &counts, &problems, tasks).await?;
     let (seen, shown) = (Arc::clone(&port), http_problems.clone());
     let (told, counting) = (history.clone(), Arc::clone(&counts));
     let http = HttpNode::new(settings.clone(), seen, vip.clone(), counting, shown, told);
@@ -189,6 +192,7 @@ async fn look_around(
         port,
         vip,
         serving,
+        off,
         found,
         counts,
         restarts,
@@ -517,18 +521,16 @@ impl Daemon<'_> {
         });
         let stop_asked = watch::Sender::new(OpId(0));
         let kill_asked = watch::Sender::new(OpId(0));
-        let off = watch::Sender::new(false);
-        let absent = off.subscribe();
         let lane = backend::Lane {
             port: Arc::clone(&here.port),
             events: events.clone(),
             stop_asked: stop_asked.subscribe(),
             kill_asked: kill_asked.subscribe(),
             serving: here.serving.clone(),
-            off,
+            off: here.off,
         };
         tasks.spawn("backend lane", lane.run(backend_queue));
-        backend::attend(&here.port, &here.serving, absent, (&here.counts, &events), tasks);
+        backend::attend(&here.port, &here.serving, &events, tasks);
         let vip = here.vip.map(|port| to_vip(port, &events, tasks));
         let leaderships = Leaderships::new(here.counts, settings.node.clone());
         tasks.spawn("lease watch", lease::forward(joined.changes, events.clone(), leaderships));

@@ -40,8 +40,11 @@ pub(crate) async fn watch_unit(
     }
 }
 
-/// Ends whatever something else starts while nothing of the backend may be here: while `off`.
+/// Ends whatever something else starts, or has started, while nothing of the backend may be here:
+/// while `off`.
 pub(crate) async fn keep_off(unit: Unit, mut off: watch::Receiver<bool>, counts: Arc<Counts>) {
+    // A boot's, or of a run whose daemon and guard are gone.
+    let mut left = *off.borrow() && unit.state().await.is_ok_and(|now| intruder(&now).is_some());
     while off.wait_for(|off| *off).await.is_ok() {
         let mut asked = off.clone();
         let intruder = tokio::select! {
@@ -49,12 +52,19 @@ pub(crate) async fn keep_off(unit: Unit, mut off: watch::Receiver<bool>, counts:
             there = is(&mut asked, false) => if there { continue } else { return },
             intruder = first(&unit, intruder) => intruder,
         };
-        counts.backend_intruded();
-        tracing::warn!(
-            unit = unit.name(), found = %intruder,
-            "something else has started the backend on a node that does not serve: it is ended; \
-             only ccm starts it"
-        );
+        if std::mem::take(&mut left) {
+            tracing::warn!(
+                unit = unit.name(), found = %intruder,
+                "a backend runs that no lease covers: it is ended"
+            );
+        } else {
+            counts.backend_intruded();
+            tracing::warn!(
+                unit = unit.name(), found = %intruder,
+                "something else has started the backend on a node that does not serve: it is \
+                 ended; only ccm starts it"
+            );
+        }
         tokio::select! {
             there = is(&mut asked, false) => if there { continue } else { return },
             ended = unit.end(INTRUDER) => match ended {

@@ -144,6 +144,28 @@ fn a_unit_that_a_boot_starts_is_refused_and_what_the_boot_has_started_is_ended()
 }
 
 #[test]
+fn a_unit_that_no_lease_covers_is_ended_while_nats_is_away() {
+    let _machine = beside_others();
+    in_systemd(&[], |systemd| {
+        let mut cluster = one_node(systemd, "");
+        // The data of an earlier life, or the backend does not start by itself.
+        cluster.nodes[0].start();
+        cluster.wait_serving();
+        cluster.nodes[0].terminate(PATIENCE);
+        cluster.nats.kill();
+        systemd.systemctl(&["start", BACKEND]);
+        cluster.nodes[0].start();
+        wait_none(&cluster);
+        wait_logged(&cluster, "a backend runs that no lease covers");
+        systemd.systemctl(&["start", BACKEND]);
+        wait_logged(&cluster, "something else has started the backend");
+        wait_none(&cluster);
+        cluster.nats.restart();
+        cluster.wait_serving();
+    });
+}
+
+#[test]
 fn a_unit_that_is_enabled_while_it_serves_is_a_problem_and_no_outage() {
     let _machine = beside_others();
     in_systemd(&[], |systemd| {
