@@ -21,6 +21,8 @@ const METRICS_PORT: u16 = 9090;
 const DOWN: [&str; 4] = ["release_vip", "stop_backend", "flush", "retire"];
 const UP: [&str; 7] =
     ["move_fence", "catch_up", "compare", "place", "start_capture", "acquire_vip", "start_backend"];
+/// How long an event may take into the history.
+const RECORDED_WITHIN: Duration = Duration::from_secs(30);
 /// Writes that are acknowledged before each run, and after it.
 const WRITES: usize = 300;
 /// Clients: each begins a write every 100 ms and gives it up after as long, so that one of them
@@ -142,13 +144,16 @@ fn figures(
     // Address and backend come side by side.
     let promotion = of(&["move_fence", "catch_up", "compare", "place", "start_capture"])
         + of(&["acquire_vip"]).max(of(&["start_backend"]));
+    // Written by the one, written by the other.
+    let lease = of(&["releaseMs", "leaseMs"]);
     Ok(vec![
         ("1 outage", outage),
         ("2 without backend stop and start", outage - of(&["stop_backend", "start_backend"])),
-        ("3 detection and lease", outage - down - promotion),
-        ("4 virtual IP off", of(&["release_vip"])),
-        ("5 backend stop", of(&["stop_backend"])),
-        ("6 final flush", of(&["flush"])),
+        ("3 virtual IP off", of(&["release_vip"])),
+        ("4 backend stop", of(&["stop_backend"])),
+        ("5 final flush", of(&["flush"])),
+        ("6.1 detection", outage - down - lease - promotion),
+        ("6.2 lease", lease),
         ("7 promotion", promotion),
         ("7.1 fence", of(&["move_fence"])),
         ("7.2 catch-up", of(&["catch_up"])),
@@ -167,6 +172,9 @@ fn switch_over(site: &Site, from: u8, to: u8) -> Result<(Instant, BTreeMap<&'sta
     site.wait_serves(to)?;
     let mut steps = grown(&before.1, &scrape(site, to)?, &UP);
     steps.extend(grown(&before.0, &scrape(site, from)?, &DOWN));
+    let epoch = site.epoch(to)?;
+    steps.extend(recorded(site, to, epoch, "taken", &["leaseMs"])?);
+    steps.extend(recorded(site, from, epoch - 1, "given", &["releaseMs"])?);
     Ok((at, steps))
 }
 
@@ -175,9 +183,30 @@ fn power_cut(site: &Site, from: u8, to: u8) -> Result<(Instant, BTreeMap<&'stati
     let at = Instant::now();
     site.host(from)?.cut()?;
     site.wait_serves(to)?;
-    let steps = grown(&before, &scrape(site, to)?, &UP);
+    let mut steps = grown(&before, &scrape(site, to)?, &UP);
+    steps.extend(recorded(site, to, site.epoch(to)?, "taken", &["leaseMs"])?);
     site.host(from)?.boot()?;
     Ok((at, steps))
+}
+
+/// How long these phases took by the history, in the leadership of this epoch on this host.
+fn recorded(
+    site: &Site,
+    host: u8,
+    epoch: u64,
+    side: &str,
+    phases: &[&'static str],
+) -> Result<BTreeMap<&'static str, f64>> {
+    let of = site.host(host)?;
+    let ask = ["ccm", "history", "--json", "--node", &of.name()];
+    let what = format!("how epoch {epoch} was {side}, in the history of {}", of.name());
+    let details = ccm_lab::wait_for(RECORDED_WITHIN, &what, || {
+        let all: Value = serde_json::from_str(&of.done(&ask).ok()?).ok()?;
+        let fits = |event: &&Value| event["epoch"] == epoch && event["details"]["side"] == side;
+        all["events"].as_array()?.iter().find(fits).map(|event| event["details"].clone())
+    })?;
+    let took = |name: &&'static str| Some((*name, details["phases"][*name].as_f64()?));
+    Ok(phases.iter().filter_map(took).collect())
 }
 
 /// What a daemon has measured so far.
