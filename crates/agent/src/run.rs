@@ -1,5 +1,7 @@
 //! Starting a daemon: look at what is there, reach NATS, then turn the loop.
 
+mod deadline;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,7 +19,7 @@ use ccm_types::{BootClock, Epoch};
 use ccm_wal_ltx::local::{self, Local, Paths};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::backend::{
     self, BackendPort, GuardLink, GuardProgram, Measured, Restarts, Runner, Watched,
@@ -69,6 +71,8 @@ struct Here {
     /// Whether nothing of the backend may be here.
     off: watch::Sender<bool>,
     found: Option<Armed>,
+    /// Keeps its deadline until the machine does.
+    _kept: DropGuard,
     counts: Arc<Counts>,
     restarts: Arc<Restarts>,
     http: Arc<HttpNode>,
@@ -180,6 +184,7 @@ async fn look_around(
     look_at_vip(vip.as_ref(), &former_vips, found.is_some(), &counts, tasks).await;
     let (problems, http_problems) = watch::channel(Problems::new());
     let off = watch::Sender::new(found.is_none());
+    let kept = deadline::keep(found.as_ref(), &port, vip.as_ref(), &off, tasks);
     backend::admit(settings, &port, &off, &counts, &problems, tasks).await?;
     let (seen, shown) = (Arc::clone(&port), http_problems.clone());
     let (told, counting) = (history.clone(), Arc::clone(&counts));
@@ -194,6 +199,7 @@ async fn look_around(
         serving,
         off,
         found,
+        _kept: kept,
         counts,
         restarts,
         http,

@@ -166,6 +166,31 @@ fn a_unit_that_no_lease_covers_is_ended_while_nats_is_away() {
 }
 
 #[test]
+fn a_daemon_that_waits_for_nats_keeps_the_deadline_when_its_guard_is_gone() {
+    let _machine = beside_others();
+    in_systemd(&[], |systemd| {
+        let mut cluster = one_node(systemd, "");
+        cluster.nodes[0].edit_config(|config| {
+            config["election"]["leaderTtlMs"] = json!(8000);
+        });
+        cluster.nodes[0].start();
+        cluster.wait_serving();
+        let backends = cluster.nodes[0].backends();
+        cluster.nats.kill();
+        cluster.nodes[0].kill_daemon();
+        cluster.nodes[0].start();
+        wait_logged(&cluster, "could not reach NATS");
+        assert_eq!(cluster.nodes[0].backends(), backends, "{}", cluster.logs());
+        let guards = cluster.nodes[0].processes();
+        let guards = guards.iter().filter(|process| process.command.contains(" guard "));
+        let killed = guards.map(|guard| processes::signal(guard.pid, Signal::KILL)).count();
+        assert_eq!(killed, 1, "{}", cluster.logs());
+        wait_none(&cluster);
+        wait_logged(&cluster, "the lease ran out before NATS was reached");
+    });
+}
+
+#[test]
 fn a_unit_that_is_enabled_while_it_serves_is_a_problem_and_no_outage() {
     let _machine = beside_others();
     in_systemd(&[], |systemd| {
