@@ -81,13 +81,22 @@ impl Unit {
         }
     }
 
-    /// Whether no process of it is left and systemd is not about to start one, as measured.
+    /// Whether no process of it is left and systemd is not about to start one, as measured. While
+    /// the bus is away, systemd is asked without it, as far as this user may.
     ///
     /// # Errors
     /// [`UnitError::Bus`], [`UnitError::TimedOut`].
     pub async fn is_gone(&self) -> Result<bool, UnitError> {
-        let left = self.bounded("say what is left", crate::link::CALL_WITHIN, self.left());
-        Ok(left.await? == Left::Nothing)
+        let doing = "say what is left";
+        let left = match self.bounded(doing, crate::link::CALL_WITHIN, self.left()).await {
+            Ok(left) => left,
+            Err(error) => {
+                let asking = async { Ok(self.left_directly().await) };
+                let left = self.bounded(doing, CALL_WITHIN, asking).await;
+                left.unwrap_or(None).ok_or(error)?
+            }
+        };
+        Ok(left == Left::Nothing)
     }
 
     /// Whether no process is left in its cgroup, as measured; systemd may start one again.
