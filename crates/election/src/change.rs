@@ -1,6 +1,6 @@
 //! What a user of the lease asks for and is told.
 
-use ccm_types::{Epoch, Monotonic, NodeId};
+use ccm_types::{Epoch, Monotonic, NodeId, Txid};
 
 use crate::LeaseRecord;
 
@@ -45,6 +45,8 @@ pub struct Held {
     pub address: String,
     /// It has given the lease back.
     pub released: bool,
+    /// The position of that.
+    pub txid: Option<Txid>,
 }
 
 impl From<&LeaseRecord> for Held {
@@ -54,6 +56,7 @@ impl From<&LeaseRecord> for Held {
             epoch: record.epoch,
             address: record.address.clone(),
             released: record.released,
+            txid: record.txid,
         }
     }
 }
@@ -71,6 +74,15 @@ pub struct Win {
     pub claimed: Monotonic,
 }
 
+impl Win {
+    /// The position at which the holder before had released it, if it had.
+    #[must_use]
+    pub fn released(&self) -> Option<Txid> {
+        let before = self.before.as_ref().filter(|before| before.released)?;
+        Some(before.txid.unwrap_or_default())
+    }
+}
+
 /// One thing that happened to the lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -82,8 +94,8 @@ pub enum Change {
         valid_until: Monotonic,
         /// It was taken over from an earlier daemon of this node.
         adopted: bool,
-        /// The holder before it had released it.
-        released: bool,
+        /// The holder before it had released it at this position.
+        released: Option<Txid>,
     },
     /// The lease goes on.
     Renewed {

@@ -25,7 +25,8 @@ pub struct LeaseRecord {
     pub acquired_at: String,
     /// A planned release: may be taken over at once.
     pub released: bool,
-    /// The final position of a planned release.
+    /// The final position of a planned release; that of the one before when this leadership never
+    /// served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub txid: Option<Txid>,
     /// The only node that may take a released lease at once.

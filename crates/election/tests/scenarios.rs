@@ -126,8 +126,8 @@ fn show_change(change: &Change) -> String {
         Change::Won { epoch, valid_until, adopted, released } => {
             let how = match (adopted, released) {
                 (true, _) => "adopted",
-                (false, true) => "won the released",
-                (false, false) => "won",
+                (false, Some(_)) => "won the released",
+                (false, None) => "won",
             };
             format!("{how} epoch {epoch} until {valid_until}")
         }

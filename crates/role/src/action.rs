@@ -11,7 +11,7 @@ pub enum Action {
     Campaign(Campaign),
     /// Give the lease up. Nothing that depends on it runs any more.
     Release {
-        /// The final position of this leadership.
+        /// The final position of this leadership, or that of the one before when it has not served.
         txid: Txid,
         /// The only node that may take over at once.
         successor: Option<NodeId>,

@@ -172,7 +172,12 @@ impl Machine {
         d.rung = DemoteRung::Release;
         d.wait = None;
         self.campaign(Campaign::Off);
-        let txid = d.at.map_or(Txid::ZERO, |at| at.txid);
+        let txid = match d.at {
+            Some(at) => at.txid,
+            // What was written may be lost, and at which position nobody knows.
+            None if d.captured => Txid::ZERO,
+            None => d.lease.floor(),
+        };
         self.emit(Action::Release { txid, successor: d.planned.successor.clone() });
         State::Demoting(d)
     }

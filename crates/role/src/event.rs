@@ -1,6 +1,6 @@
 //! Everything that can happen to a node.
 
-use ccm_types::{Epoch, Monotonic, NodeId, Position};
+use ccm_types::{Epoch, Monotonic, NodeId, Position, Txid};
 
 /// One thing that happened.
 ///
@@ -23,8 +23,8 @@ pub enum Event {
         epoch: Epoch,
         /// When serving must end unless the lease is renewed.
         valid_until: Monotonic,
-        /// The holder before had released it.
-        released: bool,
+        /// The holder before had released it at this position.
+        released: Option<Txid>,
     },
     /// The lease was renewed.
     LeaseRenewed {

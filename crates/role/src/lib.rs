@@ -27,6 +27,7 @@ mod promote;
 
 mod command;
 mod promotion;
+mod shortfall;
 
 pub use action::{Action, Campaign, OpId, Operation};
 pub use event::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ccm_types::{Epoch, Monotonic, NodeId, RoleName};
+use ccm_types::{Epoch, Monotonic, NodeId, RoleName, Txid};
 
 use crate::action::{Action, Campaign, OpId, Operation};
 use crate::event::{CommandId, Event, Leader};
@@ -61,6 +61,8 @@ pub struct Machine {
     /// A lease that was won before the last leadership was wound up.
     pub(crate) pending: Option<Lease>,
     pub(crate) promotion: Option<WantedPromotion>,
+    /// The position at release that this node could not reach, and has said so.
+    pub(crate) short_of: Txid,
     /// Whose answer to a request to hand over is waited for.
     pub(crate) asking: Option<NodeId>,
     pub(crate) vip: Vip,
@@ -83,6 +85,7 @@ impl Machine {
             problem: None,
             pending: None,
             promotion: None,
+            short_of: Txid::ZERO,
             asking: None,
             vip: Vip::Off,
             armed: false,

@@ -18,7 +18,10 @@ impl Machine {
         match event {
             Event::LeaderSeen(leader) => {
                 self.leader.clone_from(leader);
-                let follows = matches!(&self.state, State::Passive(p) if p.cooldown.is_none());
+                // What this node lacks does not matter while another leads.
+                let lacks = self.short_of > Txid::ZERO;
+                let follows =
+                    matches!(&self.state, State::Passive(p) if lacks || p.cooldown.is_none());
                 if follows && self.another_leads() {
                     self.problem = None;
                 }
@@ -72,7 +75,7 @@ impl Machine {
             Event::Start { adopted: Some(Adopted { epoch, valid_until }), left: false }
                 if now < valid_until =>
             {
-                return self.begin_adoption(Lease { epoch, valid_until, released: false });
+                return self.begin_adoption(Lease { epoch, valid_until, released: None });
             }
             Event::Start { left, .. } => {
                 s.left = left;
@@ -149,12 +152,12 @@ impl Machine {
                 if now < lease.valid_until {
                     self.change(|machine, _| machine.begin_promotion(lease));
                 } else {
-                    self.emit(Action::Release { txid: Txid::ZERO, successor: None });
+                    self.emit(Action::Release { txid: lease.floor(), successor: None });
                 }
             }
             Phase::Left | Phase::Stopped => {
                 self.pending = None;
-                self.emit(Action::Release { txid: Txid::ZERO, successor: None });
+                self.emit(Action::Release { txid: lease.floor(), successor: None });
             }
             Phase::Starting | Phase::Falling | Phase::Demoting => {}
             // One leadership at a time: the election does not win what it holds.

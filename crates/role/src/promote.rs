@@ -1,6 +1,6 @@
 //! The promote ladder: fence, compare, catch up, place, capture, backend. One rung at a time.
 
-use ccm_types::Monotonic;
+use ccm_types::{Monotonic, Txid};
 
 use crate::action::{Action, Operation};
 use crate::event::{Event, Outcome, Verdict};
@@ -140,6 +140,11 @@ impl Machine {
             }
             Outcome::Permanent(why) => self.give_up(p, why),
             Outcome::Compared(verdict) => {
+                if verdict == Verdict::Create
+                    && let Some(why) = self.falls_short(p.lease, Txid::ZERO)
+                {
+                    return self.give_up(p, why);
+                }
                 p.verdict = Some(verdict);
                 p.rung = match verdict {
                     Verdict::Swap => PromoteRung::CatchUp,
@@ -147,7 +152,11 @@ impl Machine {
                 };
                 self.climb(p)
             }
-            Outcome::Ok | Outcome::At(_) => self.next_rung(p),
+            Outcome::At(at) => match self.falls_short(p.lease, at.txid) {
+                Some(why) => self.give_up(p, why),
+                None => self.next_rung(p),
+            },
+            Outcome::Ok => self.next_rung(p),
         }
     }
 
@@ -167,6 +176,7 @@ impl Machine {
 
     fn serve(&mut self, p: Promoting, reason: &str) -> State {
         self.problem = None;
+        self.short_of = Txid::ZERO;
         let primary = Primary {
             lease: p.lease,
             repair: Repair::None,

@@ -17,7 +17,7 @@
 //! An answer belongs to the node that gave it, not to the promotion that asked: one that comes late
 //! and is of a node that does not lead any more says nothing about a later promotion.
 
-use ccm_types::{Monotonic, NodeId};
+use ccm_types::{Monotonic, NodeId, Txid};
 
 use crate::action::Action;
 use crate::event::{CommandId, Handover, Leader};
@@ -33,6 +33,8 @@ pub(crate) struct WantedPromotion {
     ask_at: Option<Monotonic>,
     /// Why the last one that was asked has not.
     hindrance: Option<String>,
+    /// The operator knew that a release at this position cannot be reached.
+    accepts: Txid,
 }
 
 impl Machine {
@@ -57,7 +59,8 @@ impl Machine {
             return state;
         }
         let until = now + self.config.ttl + self.config.stop_timeout + self.config.start_timeout;
-        let wanted = WantedPromotion { id, until, ask_at: Some(now), hindrance: None };
+        let accepts = self.short_of;
+        let wanted = WantedPromotion { id, until, ask_at: Some(now), hindrance: None, accepts };
         self.promotion = Some(wanted);
         if state.phase() != Phase::Passive {
             return state;
@@ -119,6 +122,11 @@ impl Machine {
              status and log",
             hindrance.unwrap_or_default()
         ));
+    }
+
+    /// Whether an operator wants this node to serve although it does not reach `floor`.
+    pub(crate) fn accepts_shortfall(&self, floor: Txid) -> bool {
+        self.promotion.as_ref().is_some_and(|wanted| wanted.accepts >= floor)
     }
 
     /// Answers one that was in vain; the node campaigns as its configuration says.

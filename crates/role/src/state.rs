@@ -1,6 +1,6 @@
 //! What a node is in the middle of, with exactly the data that this needs.
 
-use ccm_types::{Epoch, Monotonic, NodeId, Position};
+use ccm_types::{Epoch, Monotonic, NodeId, Position, Txid};
 
 use crate::action::OpId;
 use crate::event::{CommandId, Verdict};
@@ -31,8 +31,9 @@ pub enum Phase {
 pub(crate) struct Lease {
     pub(crate) epoch: Epoch,
     pub(crate) valid_until: Monotonic,
-    /// The holder before had released it, which it does when it no longer has the virtual IP.
-    pub(crate) released: bool,
+    /// Where the holder before had released it, which it does when everything is in the bucket and
+    /// it no longer has the virtual IP.
+    pub(crate) released: Option<Txid>,
 }
 
 /// What the machine waits for.

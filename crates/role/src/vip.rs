@@ -47,8 +47,10 @@ impl Machine {
     }
 
     fn take_vip(&mut self, lease: Lease) {
-        let acquire =
-            Operation::AcquireVip { until: lease.valid_until, handed_over: lease.released };
+        let acquire = Operation::AcquireVip {
+            until: lease.valid_until,
+            handed_over: lease.released.is_some(),
+        };
         self.vip = Vip::Raising(Wait::Op(self.run(acquire)));
     }
 

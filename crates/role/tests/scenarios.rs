@@ -61,9 +61,9 @@ fn command(words: &[&str]) -> Command {
     }
 }
 
-fn won(epoch: &str, valid: &str, released: bool) -> Event {
+fn won(epoch: &str, valid: &str, released: Option<u64>) -> Event {
     let (epoch, valid_until) = (Epoch::new(number(epoch)), Monotonic::from_millis(number(valid)));
-    Event::LeaseWon { epoch, valid_until, released }
+    Event::LeaseWon { epoch, valid_until, released: released.map(Txid::new) }
 }
 
 fn handover(words: &[&str]) -> Handover {
@@ -85,8 +85,9 @@ fn event(words: &[&str], last: OpId) -> Event {
             Event::Start { adopted: Some(adopted), left: false }
         }
         ["tick"] => Event::Tick,
-        ["won", epoch, valid] => won(epoch, valid, false),
-        ["won", epoch, valid, "released"] => won(epoch, valid, true),
+        ["won", epoch, valid] => won(epoch, valid, None),
+        ["won", epoch, valid, "released"] => won(epoch, valid, Some(0)),
+        ["won", epoch, valid, "released", txid] => won(epoch, valid, Some(number(txid))),
         ["renewed", valid] => Event::LeaseRenewed { valid_until: until(valid) },
         ["lost", "expired"] => Event::LeaseLost(LossReason::Expired),
         ["lost", "superseded"] => Event::LeaseLost(LossReason::Superseded),

@@ -431,7 +431,14 @@ impl World {
     }
 
     /// What the broken variants make of the lease's changes.
-    fn mutate_changes(&mut self, host: HostId, changes: Vec<Change>) -> Vec<Change> {
+    fn mutate_changes(&mut self, host: HostId, mut changes: Vec<Change>) -> Vec<Change> {
+        if self.mutant == Some(Mutant::ForgottenRelease) {
+            for change in &mut changes {
+                if let Change::Won { released, .. } = change {
+                    *released = None;
+                }
+            }
+        }
         let longer = match self.mutant {
             Some(Mutant::LeaseFromReply) => {
                 let now = self.local(host);

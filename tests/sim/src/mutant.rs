@@ -31,11 +31,13 @@ pub enum Mutant {
     NoGuard,
     /// A renewal that is not answered counts as stored.
     HopefulRenewal,
+    /// Whoever wins does not look at the position that the lease was released at.
+    ForgottenRelease,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::LeaseFromReply,
         Self::NoMargin,
         Self::BlindTakeover,
@@ -47,6 +49,7 @@ impl Mutant {
         Self::LateVip,
         Self::NoGuard,
         Self::HopefulRenewal,
+        Self::ForgottenRelease,
     ];
 
     fn name(self) -> &'static str {
@@ -62,6 +65,7 @@ impl Mutant {
             Self::LateVip => "late-vip",
             Self::NoGuard => "no-guard",
             Self::HopefulRenewal => "hopeful-renewal",
+            Self::ForgottenRelease => "forgotten-release",
         }
     }
 }

@@ -178,6 +178,11 @@ impl Scenario {
         self.faults.iter().any(|(_, fault)| fault.loses_objects())
     }
 
+    /// Whether an operator promotes a node.
+    pub(crate) fn promotes(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::Promote(_)))
+    }
+
     /// Both at once, a clock that stands still being one way to outlive a lease: two primaries may
     /// hold the lease by right, and a bucket that has gone back may give the fence of the one the
     /// sequence of the other's.

@@ -95,8 +95,13 @@ impl Node {
     /// Wins epoch 5 at 11120, which `b` had last written at 1000.
     fn win(&mut self, released: bool) {
         self.now = 11_120;
-        let before =
-            Held { node: node("b"), epoch: Epoch::new(4), address: String::new(), released };
+        let before = Held {
+            node: node("b"),
+            epoch: Epoch::new(4),
+            address: String::new(),
+            released,
+            txid: None,
+        };
         self.win = Some(Win {
             epoch: Epoch::new(5),
             before: Some(before),
@@ -104,7 +109,7 @@ impl Node {
             claimed: Monotonic::from_millis(11_100),
         });
         let valid_until = Monotonic::from_millis(self.now + VALID);
-        self.step(Event::LeaseWon { epoch: Epoch::new(5), valid_until, released: false });
+        self.step(Event::LeaseWon { epoch: Epoch::new(5), valid_until, released: None });
     }
 
     /// The sentences since the last time.

@@ -82,12 +82,12 @@ mod tests {
     fn leader(node: &str, epoch: u64, released: bool) -> Change {
         let node = NodeId::new(node).unwrap();
         let epoch = Epoch::new(epoch);
-        Change::Leader(Some(Held { node, epoch, address: String::new(), released }))
+        Change::Leader(Some(Held { node, epoch, address: String::new(), released, txid: None }))
     }
 
     fn won(epoch: u64, adopted: bool) -> Change {
         let (epoch, valid_until) = (Epoch::new(epoch), Monotonic::default());
-        Change::Won { epoch, valid_until, adopted, released: false }
+        Change::Won { epoch, valid_until, adopted, released: None }
     }
 
     #[test]

@@ -203,7 +203,7 @@ pub(super) mod tests {
         let counts = Arc::new(Counts::new(&cluster, &NodeId::new("me").unwrap()));
         let mut steps = Steps::new(Arc::clone(&counts), Restarts::new(Arc::clone(&counts)));
         let at = Monotonic::from_millis;
-        let won = Event::LeaseWon { epoch: Epoch::new(1), valid_until: at(9000), released: false };
+        let won = Event::LeaseWon { epoch: Epoch::new(1), valid_until: at(9000), released: None };
         steps.event(&won, at(100));
         steps.phase(Phase::Promoting, at(100));
         steps.action(&Action::Run { op: OpId(1), operation: Operation::CatchUp }, at(100));
@@ -244,7 +244,7 @@ pub(super) mod tests {
         let cluster = ClusterId::new("test").unwrap();
         let counts = Arc::new(Counts::new(&cluster, &NodeId::new("me").unwrap()));
         let at = Monotonic::from_millis;
-        let won = Event::LeaseWon { epoch: Epoch::new(1), valid_until: at(9000), released: false };
+        let won = Event::LeaseWon { epoch: Epoch::new(1), valid_until: at(9000), released: None };
         let mut adopting = Steps::new(Arc::clone(&counts), Restarts::new(Arc::clone(&counts)));
         adopting.action(&Action::AdoptLease { epoch: Epoch::new(1) }, at(1));
         adopting.phase(Phase::Promoting, at(1));

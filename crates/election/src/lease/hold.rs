@@ -80,7 +80,7 @@ impl Lease {
                 let mut tenure = Tenure::new(claim.record.clone(), next, valid_until);
                 tenure.announced = true;
                 let epoch = claim.record.epoch;
-                let released = claim.win.before.as_ref().is_some_and(|before| before.released);
+                let released = claim.win.released();
                 self.last_win = Some(claim.win.clone());
                 self.part = Part::Holding(tenure);
                 self.out.changes.push(Change::Won { epoch, valid_until, adopted: false, released });
@@ -107,7 +107,7 @@ impl Lease {
                         epoch,
                         valid_until,
                         adopted: true,
-                        released: false,
+                        released: None,
                     });
                 }
             }

@@ -188,6 +188,7 @@ async fn whoever_writes_the_key_under_the_holder_ends_its_lease() {
         epoch: Epoch::new(9),
         address: String::from("192.0.2.1"),
         released: false,
+        txid: None,
     };
     assert_eq!(a.status().leader, Some(held));
     let now = contender::record(&nats);

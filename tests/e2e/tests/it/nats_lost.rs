@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ccm_harness::processes::Signal;
-use ccm_harness::{Cluster, ClusterOptions, PATIENCE, wait};
+use ccm_harness::{Ack, Cluster, ClusterOptions, PATIENCE, wait};
 use serde_json::json;
 
 use crate::machine::{LOAD, alone};
@@ -79,4 +79,51 @@ fn the_objects_are_lost_and_no_empty_database_is_served() {
 fn both_are_lost_and_the_nodes_still_have_the_data() {
     let _machine = alone();
     the_cluster_goes_on_without(&["-election", "-wal"]);
+}
+
+/// The primary has moved away by plan, the bucket is gone, and the other node, which is started
+/// alone, was stopped before the last writes: it says what it lacks. The cluster, who led, who
+/// lacks, and what was acknowledged.
+fn one_lacks_the_end() -> (Cluster, usize, usize, Vec<Ack>) {
+    let mut cluster = Cluster::start(ClusterOptions::default());
+    let first = cluster.wait_serving();
+    let other = 1 - first;
+    let writer = cluster.writer("end", LOAD);
+    cluster.wait_acknowledged(&writer, 100);
+    cluster.wait_follows(other);
+    assert!(cluster.nodes[other].terminate(PATIENCE).success());
+    cluster.wait_acknowledged(&writer, 200);
+    let acks = writer.stop();
+    assert!(cluster.nodes[first].terminate(PATIENCE).success());
+    lose(&cluster, "-wal");
+    cluster.nodes[other].start();
+    cluster.wait_status(other, "that it lacks something", |status| {
+        let words = status["problem"].as_str().unwrap_or_default();
+        status["role"] == "PASSIVE" && words.contains("the lease was released at transaction ")
+    });
+    assert!(cluster.nodes[other].backends().is_empty(), "it serves without the end");
+    (cluster, first, other, acks)
+}
+
+#[test]
+fn a_node_that_lacks_what_was_released_leaves_the_lead_to_the_one_that_has_it() {
+    let _machine = alone();
+    let (mut cluster, first, other, acks) = one_lacks_the_end();
+    let one = cluster.one_backend();
+    cluster.nodes[first].start();
+    cluster.wait_serves(first);
+    let rows = cluster.rows(first, &acks);
+    assert!(rows.lost(&acks, first, Instant::now()).acks.is_empty());
+    cluster.wait_follows(other);
+    one.assert_never_two();
+}
+
+#[test]
+fn an_operator_who_knows_that_the_end_is_lost_goes_on_without_it() {
+    let _machine = alone();
+    let (cluster, first, other, acks) = one_lacks_the_end();
+    cluster.nodes[other].ccm("promote", &[]).ok();
+    cluster.wait_serves(other);
+    let lost = cluster.rows(other, &acks).lost(&acks, first, Instant::now());
+    assert!(lost.suffix && !lost.acks.is_empty(), "{:?}", lost.acks);
 }

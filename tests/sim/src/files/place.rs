@@ -69,7 +69,7 @@ impl World {
             lane.base = base;
         }
         self.say(host, || format!("placed: {placing:?}"));
-        self.check_placed(host, epoch);
+        self.check_placed(host, epoch, placing);
         if self.mutant == Some(Mutant::LateFence) {
             let node = self.hosts[host].node.clone();
             let ask = crate::nats::Ask::MoveFence { epoch, node };

@@ -1,10 +1,14 @@
 //! **A planned move loses nothing** (P3): after a release that ends a planned move, whoever
 //! serves next has every commit of the epoch that was released.
 //!
-//! What the bucket itself has lost is not promised.
+//! That also holds when the bucket has lost its objects, because the lease names the position, but
+//! not for a data file of its own that a node goes on with, which has none; not when an operator
+//! has promoted a node, who may know that the rest is lost; and not when a leadership that never
+//! served was lost in between, which named nothing.
 
 use ccm_role::Phase;
 use ccm_types::{Epoch, Position, Txid};
+use ccm_wal_ltx::plan::Placing;
 
 use crate::content::Version;
 use crate::mutant::Mutant;
@@ -36,19 +40,31 @@ impl World {
         // A flush that has failed for good releases at no position.
         let broken = self.mutant == Some(Mutant::ReleaseBeforeFlush);
         let planned = status.phase == Phase::Demoting && (txid > Txid::ZERO || broken);
-        if let Some(epoch) = status.epoch.filter(|_| planned) {
+        // A leadership that has not served passes on the position of the one before.
+        let wrote = |epoch: &Epoch| {
+            self.checks.last_commit[host].is_some_and(|(made, _)| made == *epoch) || broken
+        };
+        if let Some(epoch) = status.epoch.filter(|epoch| planned && wrote(epoch)) {
             self.checks.planned = Some((host, epoch));
         }
     }
 
-    pub(super) fn check_planned(&mut self, host: HostId, epoch: Epoch, content: Version) {
+    pub(super) fn check_planned(
+        &mut self,
+        host: HostId,
+        epoch: Epoch,
+        placing: Placing,
+        content: Version,
+    ) {
         let Some((from, released)) = self.checks.planned.filter(|(_, old)| *old < epoch) else {
             return;
         };
         self.checks.planned = None;
         let Some((made, last)) = self.checks.last_commit[from] else { return };
         let kept = made != released || self.is_prefix(content, last);
-        if !kept && !self.scenario.loses_objects() && !self.scenario.loses_lease() {
+        let named =
+            epoch == released.next() && placing != Placing::Keep && !self.scenario.promotes();
+        if !kept && !self.scenario.loses_lease() && (named || !self.scenario.loses_objects()) {
             let words = format!(
                 "host {host} serves {content} in epoch {epoch}, host {from} had {last} when it \
                  moved away in epoch {released}"

@@ -8,6 +8,7 @@
 //! a replica comes back so late that only merged files reach over its end (ADR 4).
 
 use ccm_types::Epoch;
+use ccm_wal_ltx::plan::Placing;
 use ccm_wal_ltx::store::Level;
 
 use crate::content::Version;
@@ -65,7 +66,7 @@ impl World {
     }
 
     /// The data that is to be served is in its place.
-    pub(crate) fn check_placed(&mut self, host: HostId, epoch: Epoch) {
+    pub(crate) fn check_placed(&mut self, host: HostId, epoch: Epoch, placing: Placing) {
         let Some(data) = &self.hosts[host].disk.data else { return };
         let content = data.content();
         if epoch < self.checks.fenced {
@@ -73,7 +74,7 @@ impl World {
             return;
         }
         self.checks.placed = self.checks.placed.max(epoch);
-        self.check_planned(host, epoch, content);
+        self.check_planned(host, epoch, placing, content);
         let durable = self.checks.durable;
         if !self.versions.contains(content, durable) && !self.scenario.loses_objects() {
             let words = format!(
