@@ -77,11 +77,15 @@ impl UnitState {
     /// For people.
     #[must_use]
     pub fn in_words(&self) -> String {
-        let Self { active, sub, result, exit_code, exit_status, .. } = self;
+        let Self { active, sub, load, result, exit_code, exit_status, .. } = self;
         let ended = Ended { result, code: *exit_code, status: *exit_status };
         let words = match self.verdict() {
             // systemd forgets the end of a unit that nothing refers to.
-            Verdict::Down if *exit_code == 0 => String::from("it was stopped, or it never ran"),
+            Verdict::Down if *exit_code == 0 => String::from(match load.as_str() {
+                "not-found" => "there is no unit of this name",
+                "masked" => "it is masked",
+                _other => "it was stopped, or it never ran",
+            }),
             Verdict::Down
             | Verdict::Failed
             | Verdict::Up

@@ -32,6 +32,9 @@ fn a_unit_that_is_missing_masked_or_broken_is_told_apart() {
         }
         let state = systemd.unit("nobody").await.state().await.unwrap();
         assert_eq!((state.active, state.load.as_str()), (ActiveState::Inactive, "not-found"));
+        assert_eq!(state.in_words(), "inactive (dead): there is no unit of this name");
+        let state = systemd.unit("masked").await.state().await.unwrap();
+        assert_eq!(state.in_words(), "inactive (dead): it is masked");
     });
 }
 
