@@ -8,10 +8,10 @@
 //! | what is found | then |
 //! |---|---|
 //! | the bucket, or the replica of this node, reaches it | it serves |
-//! | neither does, or there is nothing at all | it gives the lease back at the same position, rests and says so; another node may have more |
-//! | the same, and an operator has promoted this node after it said so | it serves what there is |
-//! | its own data file is of an epoch at least as new as all of the bucket | it serves: the file is not measured |
-//! | the holder has not released: it was lost | nothing was named, and nothing can be missed |
+//! | neither does, or nothing is there | it gives the lease back at that position, rests, says so |
+//! | the same, and an operator promotes a node that has said so | it serves what there is |
+//! | its own data file is as new as the bucket, by epochs | it serves: the file is not measured |
+//! | the holder was lost, it has not released | nothing was named, and nothing is missed |
 
 use ccm_types::Txid;
 

@@ -19,7 +19,7 @@ fn expected(mutant: Mutant) -> (&'static [&'static str], u64) {
         Mutant::ReleaseBeforeFlush => (&["planned_move", "silent_before_next"], 500),
         Mutant::CaptureBeforeBackend | Mutant::NoCompare => (DATA, 1000),
         Mutant::NoFence | Mutant::LateFence => (FENCE, 2000),
-        // Takes a bucket that is lost between a release and a takeover by a node that lacks the end.
+        // Takes a bucket that is lost between a release and a takeover without the end.
         Mutant::ForgottenRelease => (&["planned_move"], 100_000),
     }
 }
