@@ -165,6 +165,7 @@ fn the_metrics_of_two_nodes_move_with_what_happens() {
     assert_eq!(cluster.switchover(serving, other).code, Some(0));
     let (primary, passive) = (&cluster.nodes[other], &cluster.nodes[serving]);
     wait_value(primary, "ccm_failovers_total", &[("reason", "planned")], is(1.0));
+    wait_value(primary, "ccm_promotion_seconds_count", &[], is(1.0));
     wait_value(primary, "convex_cluster_is_leader", &[], is(1.0));
     wait_value(passive, "ccm_failover_phase_seconds_count", &[("phase", "flush")], is(1.0));
     cluster.wait_follows(serving);
