@@ -5,7 +5,6 @@ use std::time::Duration;
 use ccm_harness::NatsServer;
 use ccm_types::{Epoch, Txid};
 use ccm_wal_ltx::store::{LtxName, LtxStore as _};
-use futures_util::StreamExt as _;
 
 use crate::place::{BUCKET, Place as _, l0, node, put};
 
@@ -64,59 +63,6 @@ async fn a_stream_that_has_gone_back_is_noticed_by_the_next_write_and_does_not_b
     assert_eq!(store.losses(), 1);
     let names: Vec<LtxName> = store.list().await.unwrap().iter().map(|i| i.name).collect();
     assert_eq!(names, [l0(1), l0(4)]);
-}
-
-/// Whole listings that were asked for since the last look, as a bystander hears.
-async fn whole_listings(client: &async_nats::Client, asked: &mut async_nats::Subscriber) -> usize {
-    // What was asked for before this mark is heard before it, within twenty seconds.
-    client.publish("mark", bytes::Bytes::new()).await.unwrap();
-    let mut count = 0;
-    loop {
-        let next = tokio::time::timeout(Duration::from_secs(20), asked.next()).await;
-        let message = next.unwrap().unwrap();
-        if message.subject.as_str() == "mark" {
-            return count;
-        }
-        let text = String::from_utf8_lossy(&message.payload);
-        count += usize::from(text.contains("subjects_filter"));
-    }
-}
-
-#[tokio::test]
-async fn a_node_that_takes_over_reads_only_what_is_new_unless_something_was_removed() {
-    let nats = NatsServer::start();
-    let (old, new) = (nats.open().await, nats.open().await);
-    let bystander = async_nats::connect(nats.url()).await.unwrap();
-    let mut asked = bystander.subscribe(">").await.unwrap();
-    let before = old.move_fence(Epoch::new(1), &node("a")).await.unwrap();
-    for txid in 1..=3 {
-        put(&old, before, txid, b"before").await.unwrap();
-    }
-    let names = async || -> Vec<LtxName> {
-        let listed: Vec<LtxName> = new.list().await.unwrap().iter().map(|i| i.name).collect();
-        let other = nats.open().await.list().await.unwrap();
-        assert_eq!(listed, other.iter().map(|i| i.name).collect::<Vec<_>>());
-        listed
-    };
-    names().await;
-    put(&old, before, 4, b"the last").await.unwrap();
-    whole_listings(&bystander, &mut asked).await;
-
-    let fence = new.move_fence(Epoch::new(2), &node("b")).await.unwrap();
-    let listed = new.list().await.unwrap();
-    assert_eq!(whole_listings(&bystander, &mut asked).await, 0);
-    assert_eq!(listed.iter().map(|i| i.name).collect::<Vec<_>>(), [1, 2, 3, 4].map(l0));
-
-    // The tombstone takes the place of the object, and is purged.
-    new.delete(fence, l0(1)).await.unwrap();
-    new.sweep(fence).await.unwrap();
-    let fence = new.move_fence(Epoch::new(3), &node("b")).await.unwrap();
-    assert_eq!(names().await, [2, 3, 4].map(l0));
-    assert!(whole_listings(&bystander, &mut asked).await >= 2, "the new store's, and this one's");
-    put(&new, fence, 5, b"after").await.unwrap();
-    new.delete(fence, l0(2)).await.unwrap();
-    new.move_fence(Epoch::new(4), &node("b")).await.unwrap();
-    assert_eq!(names().await, [3, 4, 5].map(l0));
 }
 
 #[tokio::test]

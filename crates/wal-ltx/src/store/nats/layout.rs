@@ -40,6 +40,10 @@ impl Layout {
         format!("$O.{}.M.>", self.bucket)
     }
 
+    pub(super) fn is_meta(&self, subject: &str) -> bool {
+        subject.starts_with(&format!("$O.{}.M.", self.bucket))
+    }
+
     pub(super) fn all_chunks(&self) -> String {
         format!("$O.{}.C.>", self.bucket)
     }

@@ -1,10 +1,14 @@
 //! What the bucket holds, as its leader knows it.
 //!
 //! The names come from the leader, in one answer that also gives the stream's state. A second
-//! listing costs one request when nothing has changed, and one more per new file when messages
-//! were only added: then exactly as many messages as the sequence has grown by are there, but for
-//! a fence that this node has replaced meanwhile. Otherwise everything is read again: the bodies in
-//! batches from any replica, and what such a replica lacks from the leader.
+//! listing asks for the state and for the last object that is known: a stream that was set back
+//! and has grown again gives the same sequences to other messages. It costs one request more per
+//! new file when messages were only added: then exactly as many messages as the sequence has grown by are there, but for
+//! a fence that this node has replaced meanwhile. When files were removed, their names and what
+//! is new are read ([`again`]). Otherwise everything is: the bodies in batches from any replica,
+//! and what such a replica lacks from the leader.
+
+mod again;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -19,6 +23,7 @@ use super::api::{Batch, Failure, StoredMessage, code};
 use super::fence::FenceMoved;
 use super::layout::Meta;
 use crate::store::{LtxInfo, LtxName, StoreError};
+use again::Anchor;
 
 /// Metadata messages per batch, and the most bytes of them.
 const BATCH_MESSAGES: usize = 1000;
@@ -46,6 +51,7 @@ pub(super) struct Listing {
     created: String,
     state: State,
     metas: Metas,
+    anchor: Option<Anchor>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -135,12 +141,19 @@ impl Bucket {
     async fn refresh(&self) -> Result<Arc<Listing>, StoreError> {
         let known = self.listing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known {
-            let info = self.info(json!({})).await?;
+            let (info, same) =
+                tokio::try_join!(self.info(json!({})), self.still_has(known.anchor.as_ref()))?;
+            if !same {
+                return self.list_all().await;
+            }
             let moved = *self.fence_moved.lock().unwrap_or_else(PoisonError::into_inner);
             if known.only_grown(&info, moved)
                 && let Some(listing) = self.grow(&known, info).await?
             {
                 return Ok(listing);
+            }
+            if let Some(listing) = self.list_again(&known).await? {
+                return Ok(Arc::new(listing));
             }
         }
         self.list_all().await
@@ -157,19 +170,18 @@ impl Bucket {
         if next > last {
             return Ok(Some(Arc::clone(known)));
         }
-        let mut metas = known.metas.clone();
+        let (mut metas, mut anchor) = (known.metas.clone(), known.anchor.clone());
         let filter = self.layout.all_metas();
         for _ in 0..NEW_FILES_MAX {
             let query = json!({ "seq": next, "next_by_subj": filter });
             if let Some(message) = self.leader_message(query).await? {
                 next = message.sequence + 1;
-                let meta = Meta::read(&self.layout, &message)?;
-                metas.insert(message.subject, meta.map(Arc::new));
+                self.insert(&message, &mut metas, &mut anchor)?;
             } else {
                 next = last + 1;
             }
             if next > last {
-                let listing = Listing { created: info.created, state: info.state, metas };
+                let listing = Listing { created: info.created, state: info.state, metas, anchor };
                 return Ok(Some(Arc::new(listing)));
             }
         }
@@ -179,14 +191,52 @@ impl Bucket {
     async fn list_all(&self) -> Result<Arc<Listing>, StoreError> {
         let info = self.subjects(&self.layout.all_metas()).await?;
         let names = info.state.subjects.clone().unwrap_or_default();
-        let mut metas = BTreeMap::new();
+        let (mut metas, mut anchor) = (Metas::new(), None);
         for message in self.meta_batches(names.len()).await? {
-            // Beyond the leader's answer it is new, in it it counts, before it it is deleted.
-            if message.sequence > info.state.last_seq || names.contains_key(&message.subject) {
-                let meta = Meta::read(&self.layout, &message)?;
-                metas.insert(message.subject, meta.map(Arc::new));
-            }
+            self.take(&message, &names, info.state.last_seq, &mut metas, &mut anchor)?;
         }
+        self.complete(names, &mut metas).await?;
+        let state = State { subjects: None, ..info.state };
+        Ok(Arc::new(Listing { created: info.created, state, metas, anchor }))
+    }
+
+    /// Takes a message of some replica into a listing of which the leader said these names when
+    /// its last message was `last`.
+    fn take(
+        &self,
+        message: &StoredMessage,
+        names: &BTreeMap<String, u64>,
+        last: u64,
+        metas: &mut Metas,
+        anchor: &mut Option<Anchor>,
+    ) -> Result<(), StoreError> {
+        // Beyond the leader's answer it is new, in it it counts, before it it is deleted.
+        if message.sequence > last || names.contains_key(&message.subject) {
+            self.insert(message, metas, anchor)?;
+        }
+        Ok(())
+    }
+
+    fn insert(
+        &self,
+        message: &StoredMessage,
+        metas: &mut Metas,
+        anchor: &mut Option<Anchor>,
+    ) -> Result<(), StoreError> {
+        let meta = Meta::read(&self.layout, message)?;
+        if let Some(meta) = &meta {
+            Anchor::later(anchor, message.sequence, meta);
+        }
+        metas.insert(message.subject.clone(), meta.map(Arc::new));
+        Ok(())
+    }
+
+    /// Reads those of `names` from the leader that are not among `metas`.
+    async fn complete(
+        &self,
+        names: BTreeMap<String, u64>,
+        metas: &mut Metas,
+    ) -> Result<(), StoreError> {
         let missing: Vec<_> = names.into_keys().filter(|n| !metas.contains_key(n)).collect();
         let reads = missing.into_iter().map(|subject| async {
             let message = self.leader_message(json!({ "last_by_subj": subject })).await?;
@@ -196,8 +246,7 @@ impl Bucket {
         let late: Vec<_> =
             stream::iter(reads).buffer_unordered(READS_IN_FLIGHT).try_collect().await?;
         metas.extend(late);
-        let state = State { subjects: None, ..info.state };
-        Ok(Arc::new(Listing { created: info.created, state, metas }))
+        Ok(())
     }
 
     /// All metadata messages that some replica has.
@@ -299,7 +348,7 @@ mod tests {
             (at(13, 23), moved(5, 21), false),
             (at(9, 19), None, false),
         ];
-        let known = Listing { created: String::new(), state: at(10, 20), metas: Metas::new() };
+        let known = Listing { created: String::new(), state: at(10, 20), ..Listing::default() };
         for (state, moved, goes_on) in table {
             let info = InfoReply { created: String::new(), state: state.clone(), total: 0 };
             assert_eq!(known.only_grown(&info, moved), goes_on, "{state:?} {moved:?}");
