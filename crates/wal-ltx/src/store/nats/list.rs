@@ -1,12 +1,13 @@
 //! What the bucket holds, as its leader knows it.
 //!
-//! The names come from the leader, in one answer that also gives the stream's state. A second
-//! listing asks for the state and for the last object that is known: a stream that was set back
-//! and has grown again gives the same sequences to other messages. It costs one request more per
-//! new file when messages were only added: then exactly as many messages as the sequence has grown by are there, but for
-//! a fence that this node has replaced meanwhile. When files were removed, their names and what
-//! is new are read ([`again`]). Otherwise everything is: the bodies in batches from any replica,
-//! and what such a replica lacks from the leader.
+//! The names come from the leader, in one answer that also gives the stream's state.
+//!
+//! A second listing asks for the state and for the last object that is known: a stream that was
+//! set back and has grown again gives the same sequences to other messages. It costs one request
+//! more per new file when messages were only added: then exactly as many messages as the sequence
+//! has grown by are there, but for a fence that this node has replaced meanwhile. When files were
+//! removed, their names and what is new are read ([`again`]). Otherwise everything is: the bodies
+//! in batches from any replica, and what such a replica lacks from the leader.
 
 mod again;
 
