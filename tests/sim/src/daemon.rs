@@ -360,6 +360,7 @@ impl World {
         }
         let step = daemon.lease.step(now, input);
         let run = daemon.run;
+        self.note_handed_over(&step.changes);
         for change in self.mutate_changes(host, step.changes) {
             if let Change::Won { epoch, adopted, .. } = &change {
                 self.check_won(host, *epoch, *adopted);

@@ -53,6 +53,8 @@ pub(crate) struct Checks {
     /// The last commit of each host, with its epoch.
     last_commit: Vec<Option<(Epoch, Version)>>,
     planned: Option<(HostId, Epoch)>,
+    /// The last epoch whose lease was won after its holder had released it.
+    handed_over: Option<Epoch>,
     under_way: Vec<serial::UnderWay>,
 }
 
@@ -69,6 +71,7 @@ impl Checks {
             durable: Version::default(),
             last_commit: vec![None; hosts],
             planned: None,
+            handed_over: None,
             under_way: vec![serial::UnderWay::default(); hosts],
         }
     }

@@ -3,9 +3,11 @@
 //!
 //! That also holds when the bucket has lost its objects, because the lease names the position, but
 //! not for a data file of its own that a node goes on with, which has none; not when an operator
-//! has promoted a node, who may know that the rest is lost; and not when a leadership that never
-//! served was lost in between, which named nothing.
+//! has promoted a node, who may know that the rest is lost; not when a leadership that never served
+//! was lost in between, which named nothing; and not when NATS never took the release, so that the
+//! lease has run out instead.
 
+use ccm_election::Change;
 use ccm_role::Phase;
 use ccm_types::{Epoch, Position, Txid};
 use ccm_wal_ltx::plan::Placing;
@@ -24,6 +26,15 @@ impl World {
         if stamp.is_none_or(|stamp| stamp.clean_txid.is_some()) {
             let words = format!("host {host} commits to a file that is marked clean or unserved");
             self.violated("newest_data", words);
+        }
+    }
+
+    /// Leases as they were won, whatever the node makes of it.
+    pub(crate) fn note_handed_over(&mut self, changes: &[Change]) {
+        for change in changes {
+            if let Change::Won { epoch, released: Some(_), .. } = change {
+                self.checks.handed_over = Some(*epoch);
+            }
         }
     }
 
@@ -62,8 +73,10 @@ impl World {
         self.checks.planned = None;
         let Some((made, last)) = self.checks.last_commit[from] else { return };
         let kept = made != released || self.is_prefix(content, last);
-        let named =
-            epoch == released.next() && placing != Placing::Keep && !self.scenario.promotes();
+        let named = epoch == released.next()
+            && self.checks.handed_over == Some(epoch)
+            && placing != Placing::Keep
+            && !self.scenario.promotes();
         if !kept && !self.scenario.loses_lease() && (named || !self.scenario.loses_objects()) {
             let words = format!(
                 "host {host} serves {content} in epoch {epoch}, host {from} had {last} when it \
