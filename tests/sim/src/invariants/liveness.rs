@@ -5,7 +5,8 @@
 //! When NATS has lost objects, a node may keep data of an epoch that the cluster has forgotten: it
 //! is left alone and not followed with. And a bucket may be left with a hole that no replica
 //! reaches over: whoever served then would drop what lies behind it, so nobody does before an
-//! operator has decided. Every node says so.
+//! operator has decided. Every node says so. The same where the lease has gone back as well, to a
+//! release whose transaction nobody has any more: the nodes try in turn, and the last one says so.
 
 use ccm_role::Phase;
 
@@ -27,7 +28,7 @@ impl World {
         let primaries: Vec<HostId> = (0..self.hosts.len())
             .filter(|host| self.phase(*host) == Some(Phase::Primary))
             .collect();
-        if primaries.is_empty() && self.scenario.loses_objects() && self.all_say_why() {
+        if primaries.is_empty() && self.scenario.loses_objects() && self.they_say_why() {
             return None;
         }
         let [primary] = primaries[..] else {
@@ -79,10 +80,11 @@ impl World {
         }
     }
 
-    /// Whether every node shows a problem.
-    fn all_say_why(&self) -> bool {
+    /// Whether every node shows a problem, or the last one that has tried.
+    fn they_say_why(&self) -> bool {
         let says = |daemon: &crate::daemon::Daemon| daemon.machine.status().problem.is_some();
-        self.hosts.iter().filter_map(|it| it.daemon.as_ref()).all(says)
+        let mut daemons = self.hosts.iter().filter_map(|it| it.daemon.as_ref());
+        if self.scenario.loses_lease() { daemons.any(says) } else { daemons.all(says) }
     }
 
     fn phase(&self, host: HostId) -> Option<Phase> {
