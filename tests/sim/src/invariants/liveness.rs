@@ -80,11 +80,15 @@ impl World {
         }
     }
 
-    /// Whether every node shows a problem, or the last one that has tried.
+    /// Whether every node shows a problem, or the last one that has tried names the release.
     fn they_say_why(&self) -> bool {
-        let says = |daemon: &crate::daemon::Daemon| daemon.machine.status().problem.is_some();
-        let mut daemons = self.hosts.iter().filter_map(|it| it.daemon.as_ref());
-        if self.scenario.loses_lease() { daemons.any(says) } else { daemons.all(says) }
+        let problems = || {
+            let daemons = self.hosts.iter().filter_map(|it| it.daemon.as_ref());
+            daemons.map(|daemon| daemon.machine.status().problem)
+        };
+        let names = |problem: String| problem.starts_with("the lease was released at transaction");
+        problems().all(|problem| problem.is_some())
+            || self.scenario.loses_lease() && problems().flatten().any(names)
     }
 
     fn phase(&self, host: HostId) -> Option<Phase> {

@@ -7,7 +7,7 @@
 //! the data file of that epoch still wins where it is, and nobody knows of it elsewhere; and for
 //! the last, when two primaries write by right: both the lease and the objects were lost, or the
 //! bucket has gone back behind the fence between them; or when the clock of a primary was set back,
-//! so that a replica looks like one of another history and is begun again (ADR 4).
+//! so that a torn replica looks like one of another history and is begun again (ADR 4).
 
 use ccm_types::Position;
 
@@ -48,8 +48,10 @@ impl World {
     /// A replica has become something else.
     pub(crate) fn check_replaced(&mut self, host: HostId, old: Version, new: Version) {
         let fenced = !self.nats.token_twice && !self.nats.fence_forgotten;
-        let clocks = self.scenario.sets_clocks();
-        let told_apart = !self.scenario.loses_everything() && fenced && !clocks;
+        let replica = self.hosts[host].disk.replica.as_ref();
+        let torn = replica.is_some_and(|replica| replica.torn.is_some());
+        let doubted = torn && self.scenario.sets_clocks();
+        let told_apart = !self.scenario.loses_everything() && fenced && !doubted;
         if !self.is_prefix(new, old) && told_apart {
             let words = format!("the replica of host {host} goes from {old} to {new}");
             self.violated("newest_data", words);
